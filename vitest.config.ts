@@ -1,0 +1,46 @@
+/**
+ * The test suite in three projects: `unit` (tests beside their subject), `system` (whole paths: oracle, simulation,
+ * end to end) and `tidy` (the repository lints itself). Tests start engines as child processes and worker threads, so
+ * every test file gets a process of its own, and two at a time are as many as two cores carry.
+ */
+
+import { defineConfig } from "vitest/config";
+
+const SECOND_MS = 1000;
+
+export default defineConfig({
+  test: {
+    pool: "forks",
+    maxWorkers: 2,
+    passWithNoTests: false,
+    projects: [
+      {
+        test: {
+          name: "unit",
+          include: ["contract/src/**/*.test.ts", "server/src/**/*.test.ts"],
+          testTimeout: 30 * SECOND_MS,
+          hookTimeout: 60 * SECOND_MS,
+        },
+      },
+      {
+        test: {
+          name: "system",
+          include: ["server/test/**/*.test.ts"],
+          exclude: ["server/test/tidy.test.ts", "server/test/tidy/**"],
+          // Whole servers with their engines: one at a time, after the unit tests, so that timings stay predictable.
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+          testTimeout: 180 * SECOND_MS,
+          hookTimeout: 120 * SECOND_MS,
+        },
+      },
+      {
+        test: {
+          name: "tidy",
+          include: ["server/test/tidy.test.ts", "server/test/tidy/**/*.test.ts"],
+          testTimeout: 20 * SECOND_MS,
+        },
+      },
+    ],
+  },
+});
