@@ -1,0 +1,55 @@
+/**
+ * What a handler of an operation gets and gives: the values that the route's schemas describe, and a finished answer.
+ *
+ * A server module declares its operations as data with `operation`; whoever serves them checks the request against the
+ * route's schemas before the handler sees it. Handlers know neither the HTTP library nor the error format.
+ */
+import type { RouteConfig, z } from "@hono/zod-openapi";
+
+type Output<Schema> = Schema extends z.ZodType ? z.output<Schema> : undefined;
+
+type BodySchema<Route> = Route extends {
+  request: { body: { content: { "application/json": { schema: infer Schema } } } };
+}
+  ? Schema
+  : undefined;
+
+type Part<Route, Name extends string> = Route extends { request: { [Key in Name]: infer Schema } } ? Schema : undefined;
+
+/** A request that fits its route: every part parsed by the route's schema. */
+export interface OperationRequest<Route> {
+  readonly params: Output<Part<Route, "params">>;
+  readonly query: Output<Part<Route, "query">>;
+  readonly body: Output<BodySchema<Route>>;
+  /** A request header by its lower-case name. */
+  readonly header: (name: string) => string | undefined;
+}
+
+/** A finished answer. */
+export interface OperationReply {
+  readonly status: number;
+  /** Absent when there is no body. */
+  readonly contentType?: string;
+  readonly body?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** A route together with what answers it. */
+export interface Operation {
+  readonly route: RouteConfig;
+  readonly handle: (request: OperationRequest<unknown>) => Promise<OperationReply>;
+}
+
+/** Ties a handler to its route; the handler's parameter has the types that the route's schemas describe. */
+export function operation<const Route extends RouteConfig>(
+  route: Route,
+  handle: (request: OperationRequest<Route>) => Promise<OperationReply>,
+): Operation {
+  // The server parses each part with the schemas of this very route, so the parts have the types of `Route`.
+  return { route, handle: handle as Operation["handle"] };
+}
+
+/** An answer with a JSON body. */
+export function jsonReply(value: unknown, status = 200): OperationReply {
+  return { status, contentType: "application/json", body: JSON.stringify(value) };
+}
