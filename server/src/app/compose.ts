@@ -1,0 +1,51 @@
+/** Running the product as a process: start, the banner, signals, an orderly end. */
+
+import { createRequire } from "node:module";
+import type { Config } from "./config.ts";
+import { createLogger } from "./logger.ts";
+import { startProduct } from "./product.ts";
+
+/** Starts the server and resolves when it has shut down after SIGTERM or SIGINT. A second signal ends it at once. */
+export async function runServer(config: Config): Promise<void> {
+  const logger = createLogger(config.log);
+  const product = await startProduct({ config, logger, version: packageVersion() });
+  process.stdout.write(banner(product.url, product.dataDirectory));
+  const signal = await nextSignal();
+  logger.info({ signal }, "shutting down: finishing requests and the batch under way");
+  process.once("SIGINT", () => process.exit(130));
+  process.once("SIGTERM", () => process.exit(143));
+  await product.stop();
+  logger.info("stopped");
+  logger.flush();
+}
+
+async function nextSignal(): Promise<NodeJS.Signals> {
+  return await new Promise((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
+  });
+}
+
+function packageVersion(): string {
+  const manifest: { version: string } = createRequire(import.meta.url)("../../package.json");
+  return manifest.version;
+}
+
+/** What a newcomer needs to see: where it is, where the data lies, and a first event and query to paste. */
+function banner(url: string, dataDirectory: string): string {
+  return `
+Tallystick is ready at ${url}
+Data lies in ${dataDirectory}
+API reference: ${url}/docs
+
+Try it: a meter, an event, a query.
+
+curl ${url}/api/v1/meters -H 'content-type: application/json' \\
+  -d '{"slug":"tokens","eventType":"prompt","aggregation":"SUM","valueProperty":"$.tokens","groupBy":{"model":"$.model"}}'
+
+curl ${url}/api/v1/events -H 'content-type: application/cloudevents+json' \\
+  -d '{"specversion":"1.0","id":"1","source":"my-app","type":"prompt","subject":"customer-1","data":{"tokens":42,"model":"gpt-5"}}'
+
+curl '${url}/api/v1/meters/tokens/query?groupBy=model'
+
+`;
+}

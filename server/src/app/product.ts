@@ -1,0 +1,289 @@
+/**
+ * The whole product in one process group: opens the engines, wires the modules by hand and serves.
+ *
+ * Order of start: the log first, because it holds the data directory's lock; then the stores; then the sink catches up, so
+ * that the first query sees everything that was acknowledged before; then HTTP. The end goes backwards.
+ */
+
+import { randomBytes } from "node:crypto";
+import { join, resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Logger } from "pino";
+import { type EventLog, openEmbeddedLog } from "../engines/event-log/index.ts";
+import { type ChdbEngine, createEventStore, type EventStore, startChdbEngine } from "../engines/event-store/index.ts";
+import { openStateStore, type StateStore } from "../engines/state-store/index.ts";
+import {
+  deleteConflictsBefore,
+  EventAcceptor,
+  EventListing,
+  eventOperations,
+
+} from "../events/index.ts";
+import { createHttpServer, type HttpServer } from "../http/index.ts";
+import { systemClock } from "../kernel/clock.ts";
+import { Fault } from "../kernel/fault.ts";
+import { createUlidSource } from "../kernel/id.ts";
+import { instantFromMicros } from "../kernel/instant.ts";
+import { MeterService, meterOperations } from "../meters/index.ts";
+import { explainEvents, usageOperations, UsageService } from "../usage/index.ts";
+import type { Config } from "./config.ts";
+import { LagTracker, Metrics } from "./metrics.ts";
+import type { SinkWorkerOptions } from "./sink/sink-protocol.ts";
+import { SinkThread } from "./sink/sink-thread.ts";
+
+/** The embedded log has one partition. */
+const PARTITION = 0;
+/** Distinct event months per sink batch; the event store remembers 10,000 insert tokens, one per month touched. */
+const MAX_BATCH_MONTHS = 100;
+/** How long the start waits for the sink to store what was acknowledged before. */
+const CATCH_UP_MS = 60_000;
+const HOUR_MS = 3_600_000;
+const DAY_MICROS = 24 * HOUR_MS * 1000;
+
+export interface ProductOptions {
+  readonly config: Config;
+  readonly logger: Logger;
+  readonly version: string;
+  /** See `SinkWorkerOptions.stepModule`. */
+  readonly stepModule?: string;
+}
+
+/** The running product. */
+export interface Product {
+  readonly url: string;
+  /** Where everything durable lies, as an absolute path. */
+  readonly dataDirectory: string;
+  /** Parts that crash tests kill. */
+  readonly parts: { readonly engine: ChdbEngine; readonly sink: SinkThread };
+  stop(): Promise<void>;
+}
+
+interface Engines {
+  readonly log: EventLog;
+  readonly engine: ChdbEngine;
+  readonly store: EventStore;
+  readonly state: StateStore;
+}
+
+/** Starts the product; rejects with a readable error when a part cannot start, after closing the others. */
+export async function startProduct(options: ProductOptions): Promise<Product> {
+  const { config, logger } = options;
+  const dataDirectory = resolve(config.dataDir);
+  const lag = new LagTracker(systemClock);
+  const metrics = new Metrics(config.namespace, () => lag.lag());
+  const engines = await openEngines(options, dataDirectory, metrics);
+  const { log, engine, store, state } = engines;
+  const positions = new Map<number, number>();
+  const sink = new SinkThread({
+    workerOptions: () => sinkOptions(options, dataDirectory, engines),
+    onCommitted: (report) => {
+      positions.set(report.partition, report.to);
+      lag.stored(report.to + 1, report.lastIngestedAt);
+      metrics.stored(report);
+    },
+    onFailure: (reason, pauseMs) => {
+      metrics.restarted("sink");
+      logger.error({ reason, pauseMs }, "the sink stopped and starts again; nothing acknowledged is lost");
+    },
+  });
+  try {
+    await store.migrate();
+    for (const row of await state.db.selectFrom("stored_position").selectAll().execute()) {
+      positions.set(row.partition, row.stored_upto);
+      lag.stored(row.stored_upto + 1, row.last_stored_at);
+    }
+    const meters = createMeters(config, state);
+    await meters.seed(config.meters);
+    lag.durable(log.end(PARTITION));
+    log.onDurable((_partition, end) => {
+      lag.durable(end);
+      sink.durable(end);
+    });
+    sink.start();
+    await catchUp(log.end(PARTITION), positions, logger);
+    const http = createHttp(options, engines, { meters, metrics, positions });
+    const port = await http.listen(config.address.host, config.address.port);
+    const upkeep = setInterval(() => void keepUp(config, engines, logger), HOUR_MS);
+    const host = config.address.host.includes(":") ? `[${config.address.host}]` : config.address.host;
+    return {
+      url: `http://${host}:${port}`,
+      dataDirectory,
+      parts: { engine, sink },
+      stop: async () => {
+        clearInterval(upkeep);
+        http.refuseReadiness();
+        await http.close(config.shutdown.graceMs);
+        await sink.stop(config.shutdown.graceMs);
+        await closeEngines(engines);
+      },
+    };
+  } catch (error) {
+    await sink.stop(0);
+    await closeEngines(engines);
+    throw error;
+  }
+}
+
+async function openEngines(options: ProductOptions, dataDirectory: string, metrics: Metrics): Promise<Engines> {
+  const { config, logger } = options;
+  const log = await openEmbeddedLog({
+    directory: join(dataDirectory, "log"),
+    segmentBytes: config.eventLog.segmentBytes,
+    maxQueuedBytes: config.eventLog.queueBytes,
+    report: (report) => logger.warn(report, "event log"),
+  });
+  const url = config.postgres.url;
+  const [engine, state] = await Promise.allSettled([
+    startChdbEngine({
+      dataDirectory: join(dataDirectory, "events"),
+      onExit: (reason) => {
+        metrics.restarted("event_store");
+        logger.error({ reason }, "the event store's process ended and starts again; nothing acknowledged is lost");
+      },
+    }),
+    openStateStore(
+      url === undefined ? { kind: "embedded", directory: join(dataDirectory, "state") } : { kind: "postgres", url },
+    ),
+  ]);
+  if (engine.status === "rejected" || state.status === "rejected") {
+    if (engine.status === "fulfilled") await engine.value.stop();
+    if (state.status === "fulfilled") await state.value.close();
+    await log.close();
+    throw engine.status === "rejected" ? engine.reason : state.status === "rejected" ? state.reason : undefined;
+  }
+  const store = createEventStore({
+    endpoint: { kind: "embedded", socketPath: engine.value.socketPath },
+    queryTimeoutMs: config.query.timeoutMs,
+    maxResultRows: config.query.maxRows,
+  });
+  return { log, engine: engine.value, store, state: state.value };
+}
+
+async function closeEngines({ log, engine, store, state }: Engines): Promise<void> {
+  await store.close();
+  await engine.stop();
+  await state.close();
+  await log.close();
+}
+
+function sinkOptions(options: ProductOptions, dataDirectory: string, engines: Engines): SinkWorkerOptions {
+  const { config, stepModule } = options;
+  const url = config.postgres.url;
+  const port = engines.state.connectPort?.();
+  if (port === undefined && url === undefined) throw new Error("the embedded state store gives out ports");
+  return {
+    partition: PARTITION,
+    logDirectory: join(dataDirectory, "log"),
+    claimsDirectory: join(dataDirectory, "claims"),
+    logEnd: engines.log.end(PARTITION),
+    store: { endpoint: { kind: "embedded", socketPath: engines.engine.socketPath } },
+    state: port === undefined ? { kind: "postgres", url: url ?? "" } : { kind: "shared", port },
+    limits: { events: config.sink.maxBatchEvents, bytes: config.sink.maxBatchBytes, months: MAX_BATCH_MONTHS },
+    lingerMs: config.sink.lingerMs,
+    ...(stepModule === undefined ? {} : { stepModule }),
+  };
+}
+
+function createMeters(config: Config, state: StateStore): MeterService {
+  return new MeterService({
+    db: state.db,
+    namespace: config.namespace,
+    clock: systemClock,
+    newId: createUlidSource(systemClock, (count) => randomBytes(count)),
+    reservedEventTypes: config.reservedEventTypes.map((source) => new RegExp(source, "u")),
+  });
+}
+
+/** Waits until everything that was acknowledged before the start is stored. */
+async function catchUp(end: number, positions: ReadonlyMap<number, number>, logger: Logger): Promise<void> {
+  const isStored = (): boolean => (positions.get(PARTITION) ?? -1) >= end - 1;
+  const deadlineMs = performance.now() + CATCH_UP_MS;
+  while (!isStored() && performance.now() < deadlineMs) await delay(5);
+  if (!isStored()) logger.warn({ end }, "serving before all events of the last run are stored; queries lag behind");
+}
+
+interface Modules {
+  readonly meters: MeterService;
+  readonly metrics: Metrics;
+  readonly positions: ReadonlyMap<number, number>;
+}
+
+function createHttp(options: ProductOptions, engines: Engines, modules: Modules): HttpServer {
+  const { config, logger, version } = options;
+  const { log, engine, store, state } = engines;
+  const { meters, metrics } = modules;
+  const positions = (): ReadonlyMap<number, number> => new Map(modules.positions);
+  const clock = systemClock;
+  const namespace = config.namespace;
+  const { maxPast, maxFuture, ...limits } = config.ingest;
+  const acceptor = new EventAcceptor({
+    log,
+    namespace,
+    clock,
+    limits: {
+      ...limits,
+      ...(maxPast === undefined ? {} : { maxPastMicros: maxPast.ms * 1000 }),
+      ...(maxFuture === undefined ? {} : { maxFutureMicros: maxFuture.ms * 1000 }),
+    },
+  });
+  const timed = metrics.timed(store);
+  const explain = (events: Parameters<typeof explainEvents>[1]) => explainEvents(meters, events, () => false);
+  const listing = new EventListing({ store: timed, namespace, clock, positions, explain });
+  const usage = new UsageService({ meters, store: timed, clock, positions, customers: unknownCustomers("not_found") });
+  return createHttpServer({
+    operations: [
+      ...meterOperations(meters),
+      ...usageOperations(usage),
+      ...eventOperations({ listing, db: state.db, namespace, subjectsOfCustomers: unknownCustomers("validation") }),
+    ],
+    ingest: {
+      maxBodyBytes: config.ingest.maxBodyBytes,
+      accept: async (body, contentType) => {
+        try {
+          return await acceptor.accept(body, contentType);
+        } catch (error) {
+          metrics.rejected(error);
+          throw error;
+        }
+      },
+      onAccepted: (events) => metrics.accepted(events),
+    },
+    checkReadiness: async () => {
+      const probes = await Promise.allSettled([store.ping(), state.ping()]);
+      const failed = ["event store", "state store"].filter((_, index) => probes[index]?.status === "rejected");
+      if (!engine.isReady && !failed.includes("event store")) failed.push("event store");
+      if (failed.length === 0) return;
+      throw new Fault("unavailable", "not_ready", `not ready: the ${failed.join(" and the ")} does not answer`, {
+        retryAfterSeconds: 1,
+      });
+    },
+    metrics: { contentType: metrics.registry.contentType, text: () => metrics.registry.metrics() },
+    version,
+    onRequest: (record) => {
+      metrics.served(record);
+      logger.info(record, "request");
+    },
+    onError: (error, requestId) => logger.error({ err: error, requestId }, "a request failed"),
+  });
+}
+
+/** No customers exist yet, so every id that a request names is unknown: 404 in a query, 400 in a listing. */
+function unknownCustomers(kind: "not_found" | "validation") {
+  return async (ids: readonly string[]): Promise<readonly never[]> => {
+    const [id] = ids;
+    if (id !== undefined) throw new Fault(kind, "customer_not_found", `customer with id ${id} not found`);
+    return [];
+  };
+}
+
+/** Hourly: forgets old conflicts. A failure is retried an hour later. */
+async function keepUp(config: Config, engines: Engines, logger: Logger): Promise<void> {
+  const oldest = systemClock.now() - config.ingest.conflictRetentionDays * DAY_MICROS;
+  try {
+    const count = await deleteConflictsBefore(engines.state.db, instantFromMicros(oldest));
+    if (count > 0) logger.info({ count }, "forgot conflicts past their retention");
+  } catch (error) {
+    logger.error({ err: error }, "old conflicts could not be deleted; trying again in an hour");
+  }
+}
+
