@@ -1,0 +1,3 @@
+/** The HTTP shell around the modules' operations. */
+
+export { createHttpServer, type HttpServer, type RequestRecord } from "./server.ts";
