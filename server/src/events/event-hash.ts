@@ -1,0 +1,158 @@
+/**
+ * The two hashes of an event: its identity, which decides whether it counts, and its payload hash, which tells a retry
+ * from a conflict.
+ *
+ * - identity = SHA-256(len(namespace) namespace len(source) source len(id) id), each length as 4 bytes big-endian. The
+ *   lengths keep `("svc-1", "2")` and `("svc", "1-2")` apart.
+ * - payload hash = SHA-256 over the canonical JSON of `{data, subject, time, type}`: names sorted by their UTF-8 bytes,
+ *   the last of repeated names, no blanks, numbers in canonical notation, and neither `data` nor `time` when they were
+ *   absent or null. `time` is microseconds since the epoch, so another spelling of the same instant is the same payload.
+ */
+
+import { hash } from "node:crypto";
+import { distinctKeys, type EventBytes, tapeText } from "../engines/event-store/index.ts";
+import { ByteBuffer } from "../kernel/byte-buffer.ts";
+import { JSON_ARRAY, JSON_ESCAPED_STRING, JSON_NUMBER, JSON_OBJECT, JSON_STRING, JsonTape } from "../kernel/json.ts";
+import { canonicalNumberText } from "../kernel/number-text.ts";
+
+/** Deeper than any limit on ingest, so that what was accepted can always be read. */
+const MAX_DEPTH = 1024;
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+
+/** Computes hashes of events; keeps its scratch buffers from one event to the next. */
+export class EventHasher {
+  /** Holds the event's data after `payloadHash`. */
+  readonly tape = new JsonTape(MAX_DEPTH);
+  readonly #scratch = new ByteBuffer(4096);
+
+  /** 32 bytes. */
+  identity(namespace: Uint8Array, event: EventBytes): Uint8Array {
+    const scratch = this.#scratch;
+    scratch.clear();
+    this.#lengthPrefixed(namespace, 0, namespace.length);
+    this.#lengthPrefixed(event.bytes, event.sourceStart, event.sourceEnd);
+    this.#lengthPrefixed(event.bytes, event.idStart, event.idEnd);
+    return hash("sha256", scratch.view(), "buffer");
+  }
+
+  /** 32 bytes. Leaves the event's parsed data in `tape`. */
+  payloadHash(event: EventBytes): Uint8Array {
+    const scratch = this.#scratch;
+    scratch.clear();
+    if (event.dataEnd > event.dataStart) {
+      this.tape.parse(event.bytes, event.dataStart, event.dataEnd);
+      scratch.ascii('{"data":');
+      writeCanonical(this.tape, 0, scratch);
+      scratch.byte(COMMA);
+    } else {
+      scratch.byte(0x7b);
+    }
+    scratch.ascii('"subject":');
+    writePlainString(event.bytes, event.subjectStart, event.subjectEnd, scratch);
+    if (event.isTimeGiven) scratch.ascii(`,"time":${event.time}`);
+    scratch.ascii(',"type":');
+    writePlainString(event.bytes, event.typeStart, event.typeEnd, scratch);
+    scratch.byte(0x7d);
+    return hash("sha256", scratch.view(), "buffer");
+  }
+
+  #lengthPrefixed(bytes: Uint8Array, start: number, end: number): void {
+    const length = end - start;
+    for (let shift = 24; shift >= 0; shift -= 8) this.#scratch.byte((length >>> shift) & 0xff);
+    this.#scratch.copy(bytes, start, end);
+  }
+}
+
+function writeCanonical(tape: JsonTape, index: number, out: ByteBuffer): void {
+  const start = tape.starts[index] ?? 0;
+  const end = tape.ends[index] ?? 0;
+  switch (tape.kinds[index]) {
+    case JSON_STRING:
+      return writeQuoted(tape.bytes, start, end, out);
+    case JSON_ESCAPED_STRING:
+      return writeText(JSON.stringify(tapeText(tape, index)), out);
+    case JSON_NUMBER:
+      return writeNumber(tape, index, out);
+    case JSON_ARRAY: {
+      out.byte(0x5b);
+      const stop = tape.next[index] ?? 0;
+      for (let element = index + 1; element < stop; element = tape.next[element] ?? stop) {
+        if (element > index + 1) out.byte(COMMA);
+        writeCanonical(tape, element, out);
+      }
+      return out.byte(0x5d);
+    }
+    case JSON_OBJECT: {
+      out.byte(0x7b);
+      sortedKeys(tape, index).forEach((key, position) => {
+        if (position > 0) out.byte(COMMA);
+        writeCanonical(tape, key, out);
+        out.byte(0x3a);
+        writeCanonical(tape, key + 1, out);
+      });
+      return out.byte(0x7d);
+    }
+    default:
+      return out.copy(tape.bytes, start, end);
+  }
+}
+
+/** Integers without an exponent, nearly all numbers, are their own canonical text. */
+function writeNumber(tape: JsonTape, index: number, out: ByteBuffer): void {
+  const start = tape.starts[index] ?? 0;
+  const end = tape.ends[index] ?? 0;
+  for (let at = start; at < end; at++) {
+    const byte = tape.bytes[at] ?? 0;
+    if (byte < 0x30 || byte > 0x39) {
+      const token = tapeText(tape, index);
+      return out.ascii(canonicalNumberText(token) ?? token);
+    }
+  }
+  out.copy(tape.bytes, start, end);
+}
+
+function sortedKeys(tape: JsonTape, index: number): number[] {
+  const keys = distinctKeys(tape, index);
+  if (keys.some((key) => tape.kinds[key] === JSON_ESCAPED_STRING)) {
+    const names = new Map(keys.map((key) => [key, Buffer.from(tapeText(tape, key))]));
+    const none = Buffer.alloc(0);
+    return keys.sort((a, b) => Buffer.compare(names.get(a) ?? none, names.get(b) ?? none));
+  }
+  return keys.sort((a, b) => compareKeys(tape, a, b));
+}
+
+function compareKeys(tape: JsonTape, a: number, b: number): number {
+  const startA = tape.starts[a] ?? 0;
+  const startB = tape.starts[b] ?? 0;
+  const lengthA = (tape.ends[a] ?? 0) - startA;
+  const lengthB = (tape.ends[b] ?? 0) - startB;
+  for (let at = 0; at < lengthA && at < lengthB; at++) {
+    const difference = (tape.bytes[startA + at] ?? 0) - (tape.bytes[startB + at] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return lengthA - lengthB;
+}
+
+/** A string whose bytes may hold quotes and control characters, because it is a decoded attribute. */
+function writePlainString(bytes: Uint8Array, start: number, end: number, out: ByteBuffer): void {
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at] ?? 0;
+    if (byte < 0x20 || byte === QUOTE || byte === 0x5c) {
+      return writeText(JSON.stringify(Buffer.from(bytes.subarray(start, end)).toString()), out);
+    }
+  }
+  writeQuoted(bytes, start, end, out);
+}
+
+function writeQuoted(bytes: Uint8Array, start: number, end: number, out: ByteBuffer): void {
+  out.byte(QUOTE);
+  out.copy(bytes, start, end);
+  out.byte(QUOTE);
+}
+
+function writeText(text: string, out: ByteBuffer): void {
+  const bytes = Buffer.from(text);
+  out.copy(bytes, 0, bytes.length);
+}

@@ -1,0 +1,9 @@
+/** Events: accepting, storing and listing them. */
+
+export { EventAcceptor } from "./accept.ts";
+export { deleteConflictsBefore } from "./conflicts.ts";
+export { eventOperations } from "./http.ts";
+export { EventListing } from "./listing.ts";
+export type { IngestLimits } from "./request-parser.ts";
+export { Sink, type SinkOptions, type SinkReport, type SinkStep } from "./sink/sink.ts";
+export { textFilter } from "./wire-filter.ts";

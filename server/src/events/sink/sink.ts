@@ -1,0 +1,183 @@
+/**
+ * The sink: moves events from the log into the event store, each identity exactly once.
+ *
+ * A batch goes through these steps, and a crash after any of them is made good by the next run:
+ *
+ *     prepared   offsets chosen, identities claimed; nothing visible yet. Replayed: the same claims, perhaps other offsets
+ *     recorded   boundaries and stored-at durable. Replayed: the same boundaries, hence the same rows and insert token
+ *     inserted   rows in the store. Replayed: the rows that are there are not inserted again
+ *     committed  position advanced; queries see the events
+ *
+ * Why it is exact: a claim remembers the position that made it, so a replay keeps its own events and drops only true
+ * duplicates (`batch.ts`); the insert token and the look at the stored offsets keep a replay from inserting twice.
+ */
+
+import type { Kysely } from "kysely";
+import type { Claims } from "../../engines/claims/index.ts";
+import type { EventLogReader } from "../../engines/event-log/index.ts";
+import type { EventStore } from "../../engines/event-store/index.ts";
+import type { Database } from "../../engines/state-store/index.ts";
+import { assert } from "../../kernel/assert.ts";
+import type { Clock } from "../../kernel/clock.ts";
+import { type Instant, instantFromMicros } from "../../kernel/instant.ts";
+import { BatchBuilder, type BatchLimits, type PreparedBatch } from "./batch.ts";
+import { commitBatch, loadProgress, recordBatch } from "./batch-store.ts";
+import { rebuildClaims } from "./claims-rebuild.ts";
+
+/** The steps of a batch, in order. */
+export type SinkStep = "prepared" | "recorded" | "inserted" | "committed";
+
+/** What the sink tells about a committed batch, for metrics and for readers that wait for it. */
+export interface SinkReport {
+  readonly partition: number;
+  readonly from: number;
+  readonly to: number;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly duplicates: number;
+  readonly conflicts: number;
+  readonly lastIngestedAt: Instant;
+  /** From the start of the preparation to the commit. */
+  readonly durationMs: number;
+}
+
+export interface SinkOptions {
+  readonly partition: number;
+  readonly log: EventLogReader;
+  readonly claims: Claims;
+  readonly store: EventStore;
+  readonly db: Kysely<Database>;
+  readonly clock: Clock;
+  readonly limits: BatchLimits;
+  /** How long a batch waits for company after its first event. */
+  readonly lingerMs: number;
+  readonly onCommitted: (report: SinkReport) => void;
+  /** Called after each step and awaited: for tests that stop the world between two steps. */
+  readonly onStep?: (step: SinkStep) => Promise<void>;
+}
+
+/** With this many events waiting a batch needs no linger, and preparing it may overlap with the insert before it. */
+const BUSY_EVENTS = 2_000;
+
+/** Stores one partition: one `run` per sink. */
+export class Sink {
+  readonly #options: SinkOptions;
+  readonly #builder: BatchBuilder;
+  readonly #stopping = new AbortController();
+  #lastStoredAt = 0;
+
+  constructor(options: SinkOptions) {
+    this.#options = options;
+    this.#builder = new BatchBuilder(options.log, options.claims, options.limits);
+  }
+
+  /**
+   * Runs until `stop`. Rejects when a batch cannot be stored: whoever runs the sink starts a new one, which finishes the
+   * batch; what was acknowledged is never skipped.
+   */
+  async run(): Promise<void> {
+    const next = await this.#recover();
+    await this.#follow(next);
+  }
+
+  /** Ends `run` after the step under way. */
+  stop(): void {
+    this.#stopping.abort();
+  }
+
+  /** Finishes the batch that was under way and returns the first offset that is not stored. */
+  async #recover(): Promise<number> {
+    const { partition, log, store, db, claims } = this.#options;
+    const progress = await loadProgress(db, partition);
+    assert(log.end(partition) >= progress.next, "the event log holds every event that was stored from it");
+    // Every stored event was claimed before it was inserted, so fewer claims than events means that claims were lost.
+    if ((await claims.count()) < (await store.countEvents(partition))) {
+      await rebuildClaims(claims, store, partition, log.end(partition));
+    }
+    this.#lastStoredAt = progress.lastStoredAt;
+    if (progress.recorded === null) return progress.next;
+    const startedMs = performance.now();
+    const present = new Set(await store.storedOffsets(partition, progress.recorded.from, progress.recorded.to));
+    const batch = await this.#builder.again(progress.recorded, (offset) => !present.has(offset));
+    await this.#insert(batch);
+    await this.#commit(batch, startedMs);
+    return batch.to + 1;
+  }
+
+  async #follow(first: number): Promise<void> {
+    const { partition, log, db } = this.#options;
+    let next = first;
+    let startedMs = performance.now();
+    let ahead: PreparedBatch | null = null;
+    while (!this.#stopping.signal.aborted) {
+      if (ahead === null) {
+        if (!(await this.#waitForEvents(next))) return;
+        startedMs = performance.now();
+        ahead = await this.#prepare(next);
+      }
+      const batch: PreparedBatch = ahead;
+      await recordBatch(db, batch);
+      await this.#step("recorded");
+      next = batch.to + 1;
+      const isBusy = log.end(partition) - next >= BUSY_EVENTS;
+      const aheadMs = performance.now();
+      // The engine inserts in its own process meanwhile. Claims of a batch that is never recorded do no harm.
+      const [prepared, inserted] = await Promise.allSettled([isBusy ? this.#prepare(next) : null, this.#insert(batch)]);
+      // Both have ended before a failure of either is passed on: a retry must not meet the builder at work.
+      if (inserted.status === "rejected") throw inserted.reason;
+      if (prepared.status === "rejected") throw prepared.reason;
+      ahead = prepared.value;
+      await this.#commit(batch, startedMs);
+      startedMs = aheadMs;
+    }
+  }
+
+  /** Waits until there is something to store, and a little longer for a fuller batch; false when stopping. */
+  async #waitForEvents(next: number): Promise<boolean> {
+    const { partition, log, lingerMs } = this.#options;
+    const signal = this.#stopping.signal;
+    await log.waitFor(partition, next, signal);
+    if (signal.aborted) return false;
+    const enough = AbortSignal.any([signal, AbortSignal.timeout(lingerMs)]);
+    await log.waitFor(partition, next + BUSY_EVENTS, enough);
+    return !signal.aborted;
+  }
+
+  async #prepare(next: number): Promise<PreparedBatch> {
+    const storedAt = instantFromMicros(Math.max(this.#options.clock.now(), this.#lastStoredAt));
+    this.#lastStoredAt = storedAt;
+    const batch = await this.#builder.next(this.#options.partition, next, storedAt);
+    await this.#step("prepared");
+    return batch;
+  }
+
+  async #insert(batch: PreparedBatch): Promise<void> {
+    if (batch.block.rows > 0) {
+      await this.#options.store.insert(batch.block, `ev/${batch.partition}/${batch.from}/${batch.to}`);
+    }
+    await this.#step("inserted");
+  }
+
+  async #commit(batch: PreparedBatch, startedMs: number): Promise<void> {
+    const { store, db, onCommitted } = this.#options;
+    const firstOffsets = new Set(batch.conflicts.map((conflict) => conflict.firstOffset));
+    const winners = firstOffsets.size === 0 ? [] : await store.eventsAt(batch.partition, [...firstOffsets]);
+    await commitBatch(db, batch, winners);
+    onCommitted({
+      partition: batch.partition,
+      from: batch.from,
+      to: batch.to,
+      rows: batch.rowOffsets.length,
+      bytes: batch.block.bytes.length,
+      duplicates: batch.duplicates,
+      conflicts: batch.conflicts.length,
+      lastIngestedAt: batch.lastIngestedAt,
+      durationMs: performance.now() - startedMs,
+    });
+    await this.#step("committed");
+  }
+
+  async #step(step: SinkStep): Promise<void> {
+    await this.#options.onStep?.(step);
+  }
+}
