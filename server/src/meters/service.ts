@@ -1,0 +1,161 @@
+/** Creating, reading, changing and deleting meters. */
+
+import type { Kysely } from "kysely";
+import type { Database } from "../engines/state-store/index.ts";
+import type { Clock } from "../kernel/clock.ts";
+import { Fault } from "../kernel/fault.ts";
+import { definitionErrors, groupByErrors, type Meter, type MeterChange, type MeterDraft } from "./meter.ts";
+import { findMeter, insertMeter, listMeters, markDeleted, type MeterListQuery, metersOfTypes, updateMeter } from "./store.ts";
+
+export interface MeterServiceOptions {
+  readonly db: Kysely<Database>;
+  readonly namespace: string;
+  readonly clock: Clock;
+  readonly newId: () => string;
+  /** Event types that no meter may use. */
+  readonly reservedEventTypes: readonly RegExp[];
+}
+
+/** A meter that the configuration wants to exist. */
+export type SeededMeter = Omit<MeterDraft, "eventFrom" | "metadata">;
+
+export class MeterService {
+  readonly #options: MeterServiceOptions;
+
+  constructor(options: MeterServiceOptions) {
+    this.#options = options;
+  }
+
+  /** Creates a meter. Faults: `invalid_meter` with every offending field, `meter_slug_taken`. */
+  async create(draft: MeterDraft): Promise<Meter> {
+    const { db, namespace, clock, newId, reservedEventTypes } = this.#options;
+    rejectIfAny([...definitionErrors(draft, reservedEventTypes), ...textErrors(draft)]);
+    const now = clock.now();
+    const meter: Meter = {
+      id: newId(),
+      namespace,
+      slug: draft.slug,
+      name: draft.name ?? draft.slug,
+      description: draft.description ?? null,
+      aggregation: draft.aggregation,
+      eventType: draft.eventType,
+      eventFrom: draft.eventFrom ?? null,
+      valueProperty: draft.valueProperty?.trim() ?? null,
+      groupBy: draft.groupBy ?? {},
+      metadata: draft.metadata ?? null,
+      version: 1,
+      createdAt: now,
+      updatedAt: now,
+      deletedAt: null,
+    };
+    if (await insertMeter(db, meter)) return meter;
+    throw new Fault("conflict", "meter_slug_taken", "meter with the same slug already exists", {
+      fields: [{ code: "meter_slug_taken", message: `slug "${meter.slug}" is taken; choose another one`, field: "$.slug" }],
+    });
+  }
+
+  /** The meter with this id, deleted or not, or the live meter with this slug. Fault: `meter_not_found`. */
+  async get(idOrSlug: string): Promise<Meter> {
+    const meter = await findMeter(this.#options.db, this.#options.namespace, idOrSlug);
+    if (meter === null) throw meterNotFound(idOrSlug);
+    return meter;
+  }
+
+  async list(query: MeterListQuery): Promise<readonly Meter[]> {
+    return await listMeters(this.#options.db, this.#options.namespace, query);
+  }
+
+  /** The live meters of these event types, by slug. */
+  async ofEventTypes(eventTypes: readonly string[]): Promise<readonly Meter[]> {
+    // No meter has an event type with a NUL character, and the state store cannot compare with one.
+    const known = eventTypes.filter((type) => !type.includes("\0"));
+    return await metersOfTypes(this.#options.db, this.#options.namespace, known);
+  }
+
+  /** Replaces name, group-by and metadata. Faults: `meter_not_found`, `invalid_meter`. */
+  async update(idOrSlug: string, change: MeterChange): Promise<Meter> {
+    const { db, namespace, clock } = this.#options;
+    return await db.transaction().execute(async (tx) => {
+      const meter = await findMeter(tx, namespace, idOrSlug, { isLocked: true });
+      if (meter === null || meter.deletedAt !== null) throw meterNotFound(idOrSlug);
+      rejectIfAny([...groupByErrors(change.groupBy ?? {}, meter.valueProperty), ...textErrors(change)]);
+      const groupBy = change.groupBy ?? {};
+      const changed: Meter = {
+        ...meter,
+        name: change.name ?? meter.slug,
+        description: change.description ?? meter.description,
+        groupBy,
+        metadata: change.metadata ?? null,
+        version: isSameMap(groupBy, meter.groupBy) ? meter.version : meter.version + 1,
+        updatedAt: clock.now(),
+      };
+      await updateMeter(tx, changed);
+      return changed;
+    });
+  }
+
+  /** Deletes a meter; deleting a deleted one has no effect. Fault: `meter_not_found`. */
+  async delete(idOrSlug: string): Promise<void> {
+    const meter = await this.get(idOrSlug);
+    if (meter.deletedAt === null) await markDeleted(this.#options.db, meter.id, this.#options.clock.now());
+  }
+
+  /**
+   * Creates the meters of the configuration that are missing. Throws an error that names meter and field when an existing
+   * one differs: silently changing or keeping it would bill by another definition than the one written down.
+   */
+  async seed(meters: readonly SeededMeter[]): Promise<void> {
+    for (const wanted of meters) {
+      const found = await findMeter(this.#options.db, this.#options.namespace, wanted.slug);
+      if (found === null) {
+        await this.create(wanted);
+        continue;
+      }
+      const field = differingField(wanted, found);
+      if (field !== null) {
+        throw new Error(
+          `meter "${wanted.slug}" exists with another ${field} than the configuration gives it; ` +
+            "make the two agree, or delete the meter, and start again",
+        );
+      }
+    }
+  }
+}
+
+function meterNotFound(idOrSlug: string): Fault {
+  return new Fault("not_found", "meter_not_found", `meter not found: ${idOrSlug}`);
+}
+
+function differingField(wanted: SeededMeter, found: Meter): string | null {
+  if ((wanted.name ?? wanted.slug) !== found.name) return "name";
+  if ((wanted.description ?? null) !== found.description) return "description";
+  if (wanted.aggregation !== found.aggregation) return "aggregation";
+  if (wanted.eventType !== found.eventType) return "eventType";
+  if ((wanted.valueProperty?.trim() ?? null) !== found.valueProperty) return "valueProperty";
+  return isSameMap(wanted.groupBy ?? {}, found.groupBy) ? null : "groupBy";
+}
+
+function isSameMap(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
+  const keys = Object.keys(a);
+  return keys.length === Object.keys(b).length && keys.every((key) => Object.hasOwn(b, key) && a[key] === b[key]);
+}
+
+/** The state store's text has no NUL character. */
+function textErrors(part: Partial<MeterDraft>): readonly { code: string; message: string; field: string }[] {
+  const texts: [string, string | undefined][] = [
+    ["$.name", part.name],
+    ["$.description", part.description],
+    ["$.eventType", part.eventType],
+    ["$.valueProperty", part.valueProperty],
+    ...Object.entries(part.groupBy ?? {}).map(([key, path]): [string, string] => [`$.groupBy.${key}`, path]),
+    ...Object.entries(part.metadata ?? {}).map(([key, text]): [string, string] => [`$.metadata.${key}`, key + text]),
+  ];
+  return texts
+    .filter(([, text]) => text?.includes("\0") === true)
+    .map(([field]) => ({ code: "invalid_text", message: "the text must not contain the NUL character", field }));
+}
+
+function rejectIfAny(errors: readonly { code: string; message: string; field?: string }[]): void {
+  const [first] = errors;
+  if (first !== undefined) throw new Fault("validation", "invalid_meter", first.message, { fields: errors });
+}
