@@ -32,7 +32,7 @@ export interface ClaimResult {
 
 export interface Claims {
   claim(request: ClaimRequest): Promise<ClaimResult>;
-  /** How many identities are claimed; 0 tells a lost store from a used one. */
+  /** How many identities are claimed; fewer than there are stored events tells that claims were lost. */
   count(): Promise<number>;
   close(): Promise<void>;
 }

@@ -1,0 +1,323 @@
+/**
+ * Embedded claims: an exact, durable index from identity to first log position on the local disk.
+ *
+ * A log-structured merge tree made for one job: keys are uniformly random, nearly all are new, nothing is ever deleted or
+ * changed. New claims enter a memory table and a journal; a full table becomes an immutable sorted run; runs merge in tiers
+ * in the background. A lookup asks the table and the filter of every run, and reads a block only where a filter says maybe.
+ *
+ * Invariants:
+ * 1. An identity is in the table or in exactly one run, never in two places: it enters only after all were asked.
+ * 2. Claims and changes of the set of runs take turns in one queue; only the writing of merged runs happens beside it.
+ * 3. Memory is never ahead of the disk for longer than one turn: when a write fails, nothing is answered any more, because
+ *    a repeated claim would otherwise be answered from memory without being durable.
+ *
+ * One process writes to a directory at a time; whoever opens the index sees to it (it holds the data directory's lock).
+ */
+
+import { randomBytes } from "node:crypto";
+import { mkdir, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { assert } from "../../kernel/assert.ts";
+import type { ClaimRequest, ClaimResult, Claims } from "./claims.ts";
+import { Batch } from "./embedded/batch.ts";
+import { ENTRY_WORDS } from "./embedded/entry.ts";
+import type { Seeds } from "./embedded/entry.ts";
+import { fileName, syncDirectory } from "./embedded/file.ts";
+import { Journal } from "./embedded/journal.ts";
+import { emptyManifest, readManifest, removeLeftOvers, writeManifest } from "./embedded/manifest.ts";
+import type { Manifest, RunRecord } from "./embedded/manifest.ts";
+import { BackgroundMerge } from "./embedded/background-merge.ts";
+import { keyOrder } from "./embedded/order.ts";
+import { Pace } from "./embedded/pace.ts";
+import { LOOKUP_LIMIT, Run } from "./embedded/run.ts";
+import { RunWriter } from "./embedded/run-writer.ts";
+import { MemoryTable } from "./embedded/table.ts";
+
+export interface EmbeddedClaimsOptions {
+  /** Directory of the index and of nothing else; created when missing. */
+  readonly directory: string;
+  /** How many identities the memory table holds before it becomes a run. */
+  readonly tableCapacity?: number;
+  /** How many runs of a tier are merged into one of the next. */
+  readonly fanout?: number;
+  /** Merges of at least this many entries happen in a thread of their own; starting one takes longer than smaller ones. */
+  readonly threadedMergeEntries?: number;
+}
+
+/** Identities handled between two offers to rest; about a millisecond. */
+const SLICE = 1024;
+/** Claims wait for a merge when there are this many times `fanout` runs, because every run makes them slower. */
+const RUNS_PER_FANOUT = 6;
+
+/** What is open: replaced as a whole whenever the set of files changes. */
+interface OpenFiles {
+  readonly manifest: Manifest;
+  readonly journal: Journal;
+  /** In the order of the manifest. */
+  readonly runs: readonly Run[];
+}
+
+/**
+ * Opens the index in `directory`, or creates it. Rejects with `DamagedClaims` when a file of the index fails a check. Its
+ * `claim` takes offsets of up to 48 bits, rejects every request after a write failed, and does not change its request; the
+ * caller leaves the request unchanged until it is answered.
+ */
+export async function openEmbeddedClaims(options: EmbeddedClaimsOptions): Promise<Claims> {
+  const { directory, tableCapacity = 262_144, fanout = 8, threadedMergeEntries = 65_536 } = options;
+  assert(Number.isInteger(tableCapacity) && tableCapacity >= 1, "the claims table holds at least one identity");
+  assert(Number.isInteger(fanout) && fanout >= 2, "at least two runs are merged at a time");
+  await mkdir(directory, { recursive: true });
+  const stored = await readManifest(directory);
+  await removeLeftOvers(directory, stored);
+  const opened = stored === undefined ? await createFiles(directory) : await openFiles(directory, stored);
+  const recovered = opened.entries.reduce((sum, frame) => sum + frame.length / ENTRY_WORDS, 0);
+  const table = new MemoryTable(Math.max(tableCapacity, recovered));
+  for (const frame of opened.entries) table.load(frame, opened.files.manifest.seeds);
+  return new EmbeddedClaims(directory, fanout, threadedMergeEntries, table, opened.files);
+}
+
+/** The open files, and the entries that belong into the memory table, frame by frame. */
+interface Opened {
+  readonly files: OpenFiles;
+  readonly entries: readonly Uint32Array[];
+}
+
+async function createFiles(directory: string): Promise<Opened> {
+  const random = new Uint32Array(new Uint8Array(randomBytes(8)).buffer);
+  const manifest = emptyManifest({ first: random[0] as number, second: random[1] as number }, 1);
+  const journal = await Journal.create(directory, manifest.journal);
+  await writeManifest(directory, manifest);
+  await syncDirectory(dirname(directory));
+  return { files: { manifest, journal, runs: [] }, entries: [] };
+}
+
+async function openFiles(directory: string, manifest: Manifest): Promise<Opened> {
+  const runs: Run[] = [];
+  try {
+    for (const record of manifest.runs) runs.push(await Run.open(directory, record, manifest.seeds));
+    const { journal, entries } = await Journal.open(directory, manifest.journal);
+    return { files: { manifest, journal, runs }, entries };
+  } catch (error) {
+    for (const run of runs) await run.close();
+    throw error;
+  }
+}
+
+class EmbeddedClaims implements Claims {
+  readonly #directory: string;
+  readonly #fanout: number;
+  readonly #threadedMergeEntries: number;
+  readonly #table: MemoryTable;
+  readonly #seeds: Seeds;
+  #files: OpenFiles;
+  #merge: BackgroundMerge | undefined;
+  #nextNumber: number;
+  #queue: Promise<unknown> = Promise.resolve();
+  #failure: unknown;
+  #closing: Promise<void> | undefined;
+
+  constructor(directory: string, fanout: number, threadedEntries: number, table: MemoryTable, files: OpenFiles) {
+    this.#directory = directory;
+    this.#fanout = fanout;
+    this.#threadedMergeEntries = threadedEntries;
+    this.#table = table;
+    this.#files = files;
+    this.#seeds = files.manifest.seeds;
+    this.#nextNumber = 1 + Math.max(files.manifest.journal, ...files.runs.map((run) => run.record.number));
+    this.#startMerge();
+  }
+
+  async claim(request: ClaimRequest): Promise<ClaimResult> {
+    assert(this.#closing === undefined, "nothing is claimed after the claims were closed");
+    const batch = new Batch(request);
+    return this.#inTurn(async () => {
+      const limit = Math.min(LOOKUP_LIMIT, this.#table.capacity);
+      for (let from = 0; from < batch.count; from += limit) {
+        await this.#claimRange(batch, from, Math.min(from + limit, batch.count));
+      }
+      return batch.result;
+    });
+  }
+
+  async count(): Promise<number> {
+    return this.#inTurn(async () => {
+      let count = this.#table.count;
+      for (const run of this.#files.runs) count += run.record.entries;
+      return count;
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#merge?.cancel();
+    await this.#queue;
+    await this.#merge?.settled();
+    await this.#files.journal.close();
+    for (const run of this.#files.runs) await run.close();
+  }
+
+  /** Does `work` after everything that was asked before; a failure is final. */
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#queue.then(async () => {
+      if (this.#failure !== undefined) {
+        throw new Error("The claims index stopped after an earlier failure; restart to open it again.", {
+          cause: this.#failure,
+        });
+      }
+      try {
+        return await work();
+      } catch (error) {
+        this.#failure = error;
+        throw error;
+      }
+    });
+    this.#queue = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #claimRange(batch: Batch, from: number, to: number): Promise<void> {
+    // Making room first keeps the table as it is between the lookups and the insertions below.
+    if (this.#table.count + (to - from) > this.#table.capacity) await this.#writeTableToRun();
+    const pace = new Pace();
+    const pending = await this.#askTable(batch, from, to, pace);
+    await this.#askRuns(batch, pending, pace);
+    const before = this.#table.count;
+    for (let each = 0; each < pending.length; each++) {
+      this.#insert(batch, pending[each] as number);
+      if (each % SLICE === SLICE - 1) await pace.rest();
+    }
+    const added = this.#table.entries.subarray(before * ENTRY_WORDS, this.#table.count * ENTRY_WORDS);
+    if (added.length > 0) await this.#files.journal.append(added);
+  }
+
+  /** Answers from the memory table; returns the indices of the identities that it does not know. */
+  async #askTable(batch: Batch, from: number, to: number, pace: Pace): Promise<Uint32Array> {
+    const table = this.#table;
+    const pending = new Uint32Array(to - from);
+    let unknown = 0;
+    for (let start = from; start < to; start += SLICE) {
+      const end = Math.min(start + SLICE, to);
+      batch.hash(start, end, this.#seeds);
+      for (let index = start; index < end; index++) {
+        const at = table.find(batch.keys, index * ENTRY_WORDS, batch.places[index] as number);
+        if (at >= 0) batch.answer(index, table.entries, at);
+        else pending[unknown++] = index;
+      }
+      await pace.rest();
+    }
+    return pending.subarray(0, unknown);
+  }
+
+  /** Answers the `pending` identities that are in a run. All filters are asked before the first block is read. */
+  async #askRuns(batch: Batch, pending: Uint32Array, pace: Pace): Promise<void> {
+    const lookups = this.#files.runs.map((run) => ({ run, candidates: new Array<number>() }));
+    for (let start = 0; start < pending.length; start += SLICE) {
+      const end = Math.min(start + SLICE, pending.length);
+      for (const { run, candidates } of lookups) run.collectCandidates(batch, pending, start, end, candidates);
+      await pace.rest();
+    }
+    for (const { run, candidates } of lookups) {
+      if (candidates.length > 0) await run.lookUp(batch, candidates, pace);
+    }
+  }
+
+  /** Enters an identity that was nowhere before this request; the first of equal ones in the request wins. */
+  #insert(batch: Batch, index: number): void {
+    if (batch.isAnswered[index] === 1) return;
+    const table = this.#table;
+    const before = table.count;
+    const at = table.findOrInsert(batch.keys, index * ENTRY_WORDS, batch.places[index] as number);
+    if (table.count > before) batch.completeEntry(index, table.entries, at);
+    batch.answer(index, table.entries, at);
+  }
+
+  /** Turns the full table into a run of tier 0 and begins a new journal. */
+  async #writeTableToRun(): Promise<void> {
+    const { count, entries } = this.#table;
+    if (count === 0) return;
+    await this.#awaitFewerRuns();
+    const record: RunRecord = { number: this.#nextNumber++, tier: 0, entries: count };
+    const path = join(this.#directory, fileName("run", record.number));
+    const order = await keyOrder(entries, count, new Pace());
+    const writer = await RunWriter.create(path, record.number, count, this.#seeds);
+    try {
+      for (const index of order) {
+        if (writer.add(entries, index * ENTRY_WORDS)) await writer.writeChunk();
+      }
+      await writer.finish();
+    } catch (error) {
+      await writer.abandon();
+      throw error;
+    }
+    const journal = await Journal.create(this.#directory, this.#nextNumber++);
+    await syncDirectory(this.#directory);
+    const run = await Run.open(this.#directory, record, this.#seeds);
+    await this.#replaceFiles(journal, [...this.#files.runs, run]);
+    this.#table.clear();
+    this.#startMerge();
+  }
+
+  /** Makes `runs` and `journal` the files that count, then closes and removes those that no longer do. */
+  async #replaceFiles(journal: Journal, runs: readonly Run[]): Promise<void> {
+    const before = this.#files;
+    const manifest = { ...before.manifest, journal: journal.number, runs: runs.map((run) => run.record) };
+    await writeManifest(this.#directory, manifest);
+    this.#files = { manifest, journal, runs };
+    if (before.journal !== journal) {
+      await before.journal.close();
+      await rm(join(this.#directory, fileName("journal", before.journal.number)));
+    }
+    for (const run of before.runs.filter((each) => !runs.includes(each))) {
+      await run.close();
+      await rm(run.path);
+    }
+  }
+
+  /** Starts merging the oldest runs of the lowest tier that has enough of them, unless a merge is under way. */
+  #startMerge(): void {
+    if (this.#merge !== undefined || this.#closing !== undefined) return;
+    const records = this.#files.manifest.runs;
+    const tiers = [...new Set(records.map((record) => record.tier))].toSorted((left, right) => left - right);
+    for (const tier of tiers) {
+      const inputs = records.filter((record) => record.tier === tier).slice(0, this.#fanout);
+      if (inputs.length < this.#fanout) continue;
+      const entries = inputs.reduce((sum, record) => sum + record.entries, 0);
+      const output = { number: this.#nextNumber++, tier: tier + 1, entries };
+      const merge = new BackgroundMerge(
+        { directory: this.#directory, inputs, output, seeds: this.#seeds },
+        entries >= this.#threadedMergeEntries,
+      );
+      this.#merge = merge;
+      void merge.settled().then(() => this.#inTurn(() => this.#finishMerge(merge)).catch(() => undefined));
+      return;
+    }
+  }
+
+  /** Puts the output of a settled merge in the place of its inputs. Does nothing the second time. */
+  async #finishMerge(merge: BackgroundMerge): Promise<void> {
+    if (this.#merge !== merge || this.#closing !== undefined) return;
+    this.#merge = undefined;
+    if (!(await merge.outcome)) return;
+    const { inputs, output } = merge.task;
+    await syncDirectory(this.#directory);
+    const run = await Run.open(this.#directory, output, this.#seeds);
+    const merged = new Set(inputs.map((record) => record.number));
+    const rest = this.#files.runs.filter((each) => !merged.has(each.record.number));
+    await this.#replaceFiles(this.#files.journal, [run, ...rest]);
+    this.#startMerge();
+  }
+
+  /** Holds claims back while merging does not keep up with them. */
+  async #awaitFewerRuns(): Promise<void> {
+    while (this.#merge !== undefined && this.#files.runs.length >= RUNS_PER_FANOUT * this.#fanout) {
+      const merge = this.#merge;
+      await merge.settled();
+      await this.#finishMerge(merge);
+      if (this.#closing !== undefined) return;
+    }
+  }
+}

@@ -1,0 +1,7 @@
+/** Claims: the port, and the embedded index that implements it. */
+
+export { IDENTITY_BYTES } from "./claims.ts";
+export type { ClaimRequest, ClaimResult, Claims } from "./claims.ts";
+export { openEmbeddedClaims } from "./embedded.ts";
+export type { EmbeddedClaimsOptions } from "./embedded.ts";
+export { DamagedClaims } from "./embedded/damage.ts";
