@@ -9,6 +9,16 @@
 
 import type { Instant } from "../../kernel/instant.ts";
 
+/** The durable part of the log cannot be read as it was written: an operator has to look. */
+export class LogDamaged extends Error {
+  override readonly name = "LogDamaged";
+}
+
+/** Somebody reads before `start`: what was there has been trimmed. */
+export class OffsetTrimmed extends Error {
+  override readonly name = "OffsetTrimmed";
+}
+
 /** One accepted request: `count` events that stand or fall together. */
 export interface LogRecord {
   readonly partition: number;
@@ -43,10 +53,11 @@ export interface EventLogReader {
   start(partition: number): number;
   /**
    * Reads records from the one that contains `offset` on. Resolves with an empty list when there is nothing durable
-   * there yet. Rejects when `offset` lies before `start` or when a record in the durable part is damaged.
+   * there yet. Rejects with `OffsetTrimmed` when `offset` lies before `start`, with `LogDamaged` when a record in the
+   * durable part is damaged. Payloads may be views into a larger buffer: do not change or transfer them.
    */
   read(partition: number, offset: number, limit: ReadLimit): Promise<readonly LogRecord[]>;
-  /** Resolves as soon as `end(partition) > offset`, or when `signal` is aborted. */
+  /** Resolves as soon as `end(partition) > offset`, when `signal` is aborted, or when the log is closed. */
   waitFor(partition: number, offset: number, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
