@@ -1,0 +1,116 @@
+/**
+ * Row types of the state store, one interface per table, for Kysely.
+ *
+ * Rules that hold for every table:
+ * - Every `..._at` column is an `Instant` (microseconds, `bigint` in SQL).
+ * - `bigint` columns are read as `number`; a value that is no safe integer rejects the query instead of being rounded.
+ * - JSON columns are read as values and written as JSON text, so nothing depends on how a driver encodes objects.
+ */
+
+import type { ColumnType, Generated } from "kysely";
+import type { Instant } from "../../kernel/instant.ts";
+
+/** A JSON object of strings. */
+export type StringMap = Readonly<Record<string, string>>;
+
+/** What JSON text can hold. Decimals belong in strings: a JSON number is read as a float. */
+export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
+
+/** A `jsonb` column that may be null: read as a value, written as JSON text. */
+export type NullableJsonColumn<T> = ColumnType<T | null, string | null | undefined, string | null>;
+
+/** A `jsonb` column: read as a value, written as JSON text. */
+export type JsonColumn<T> = ColumnType<T, string, string>;
+
+export type StoredAggregation = "SUM" | "COUNT" | "AVG" | "MIN" | "MAX" | "UNIQUE_COUNT" | "LATEST";
+
+export interface MeterTable {
+  readonly id: string;
+  readonly namespace: string;
+  readonly slug: string;
+  readonly name: string;
+  readonly description: string | null;
+  readonly aggregation: StoredAggregation;
+  readonly event_type: string;
+  /** Events with an earlier time never count. */
+  readonly event_from: Instant | null;
+  /** JSONPath; null exactly for COUNT. */
+  readonly value_property: string | null;
+  readonly group_by: ColumnType<StringMap, string | undefined, string>;
+  readonly metadata: NullableJsonColumn<StringMap>;
+  readonly annotations: NullableJsonColumn<{ readonly [key: string]: JsonValue }>;
+  /** Starts at 1; a change of `group_by` makes a new version. */
+  readonly version: Generated<number>;
+  readonly created_at: Instant;
+  readonly updated_at: Instant;
+  readonly deleted_at: Instant | null;
+}
+
+export interface SinkBatchTable {
+  readonly partition: number;
+  readonly from_offset: number;
+  /** Inclusive. */
+  readonly to_offset: number;
+  readonly stored_at: Instant;
+  readonly status: "recorded" | "inserted";
+}
+
+export interface StoredPositionTable {
+  readonly partition: number;
+  /** Offset of the last stored event, inclusive. */
+  readonly stored_upto: number;
+  readonly last_stored_at: Instant;
+}
+
+export interface EventConflictTable {
+  readonly id: ColumnType<number, never, never>;
+  readonly namespace: string;
+  readonly source: string;
+  readonly event_id: string;
+  readonly first_seen_at: Instant;
+  readonly seen_at: Instant;
+  readonly first_payload_hash: Uint8Array;
+  readonly payload_hash: Uint8Array;
+  /** The rejected event as received, JSON text. */
+  readonly event: string;
+  readonly partition: number;
+  readonly log_offset: number;
+}
+
+export interface OutboxTable {
+  readonly id: ColumnType<number, never, never>;
+  readonly topic: string;
+  readonly payload: JsonColumn<JsonValue>;
+  readonly status: Generated<"pending" | "dead">;
+  readonly attempts: Generated<number>;
+  readonly due_at: Instant;
+  readonly created_at: Instant;
+  readonly last_error: string | null;
+}
+
+export interface LeaseTable {
+  readonly name: string;
+  readonly holder: string;
+  readonly fencing_token: number;
+  readonly expires_at: Instant;
+}
+
+export interface ScheduledJobTable {
+  readonly name: string;
+  readonly due_at: Instant;
+  readonly try_at: Instant;
+  readonly failures: Generated<number>;
+  readonly last_error: string | null;
+  readonly last_due_at: Instant | null;
+  readonly last_finished_at: Instant | null;
+}
+
+export interface Database {
+  readonly meter: MeterTable;
+  readonly sink_batch: SinkBatchTable;
+  readonly stored_position: StoredPositionTable;
+  readonly event_conflict: EventConflictTable;
+  readonly outbox: OutboxTable;
+  readonly lease: LeaseTable;
+  readonly scheduled_job: ScheduledJobTable;
+}
