@@ -1,0 +1,4 @@
+import { EMBEDDED } from "../state-store/fixture.ts";
+import { jobsConformance } from "./conformance.ts";
+
+jobsConformance(EMBEDDED);
