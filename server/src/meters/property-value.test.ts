@@ -1,3 +1,5 @@
+/** The sentences for events without a value, by aggregation. */
+
 import { describe, expect, test } from "vitest";
 import { type Aggregation, type JsonPath, parseJsonPath } from "../engines/event-store/index.ts";
 import { explainValue } from "./property-value.ts";

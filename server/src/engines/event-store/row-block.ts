@@ -56,16 +56,17 @@ export interface EventPlace {
 
 /** Builds row blocks; one writer is reused for all batches of a sink. */
 export class RowBlockWriter {
-  rows = 0;
   readonly #block: ByteBuffer;
   readonly #value = new ByteBuffer(4096);
+  /** Where each row ends in the block. */
+  readonly #ends: number[] = [];
 
   constructor(initialBytes: number) {
     this.#block = new ByteBuffer(initialBytes);
   }
 
-  get byteLength(): number {
-    return this.#block.length;
+  get rows(): number {
+    return this.#ends.length;
   }
 
   /**
@@ -88,14 +89,25 @@ export class RowBlockWriter {
     block.int64(place.storedAt);
     block.uint16(place.partition);
     block.int64(place.offset);
-    this.rows += 1;
+    this.#ends.push(block.length);
   }
 
-  /** The block so far, handed over; the writer continues empty. */
-  finish(): RowBlock {
-    const block = { rows: this.rows, bytes: this.#block.take() };
-    this.rows = 0;
-    return block;
+  /** The rows for which `isKept` holds, by their index, handed over; the writer continues empty. */
+  finish(isKept: (row: number) => boolean = () => true): RowBlock {
+    const bytes = this.#block.bytes;
+    let rows = 0;
+    let length = 0;
+    let start = 0;
+    this.#ends.forEach((end, row) => {
+      if (isKept(row)) {
+        if (length !== start) bytes.copyWithin(length, start, end);
+        length += end - start;
+        rows += 1;
+      }
+      start = end;
+    });
+    this.#ends.length = 0;
+    return { rows, bytes: this.#block.take().subarray(0, length) };
   }
 
   #values(tape: JsonTape): void {
@@ -115,39 +127,37 @@ export class RowBlockWriter {
   }
 }
 
+/** A stored event as bytes, for hashing and encoding it again. */
+export function eventBytes(event: StoredEvent): EventBytes {
+  const parts = [event.id, event.source, event.type, event.subject, event.data ?? ""].map((text) => Buffer.from(text));
+  const ends: number[] = [];
+  for (const part of parts) ends.push((ends.at(-1) ?? 0) + part.length);
+  const [idEnd = 0, sourceEnd = 0, typeEnd = 0, subjectEnd = 0, dataEnd = 0] = ends;
+  return {
+    bytes: Buffer.concat(parts),
+    idStart: 0,
+    idEnd,
+    sourceStart: idEnd,
+    sourceEnd,
+    typeStart: sourceEnd,
+    typeEnd,
+    subjectStart: typeEnd,
+    subjectEnd,
+    dataStart: subjectEnd,
+    dataEnd,
+    time: event.time,
+    isTimeGiven: event.isTimeGiven,
+  };
+}
+
 /** Encodes whole events; for tests and tools, the sink writes from log bytes. `data` must be an object's JSON text. */
 export function encodeEvents(events: readonly StoredEvent[]): RowBlock {
   const writer = new RowBlockWriter(1024);
+  const tape = new JsonTape(1024);
   for (const event of events) {
-    const parts = [event.id, event.source, event.type, event.subject, event.data ?? ""].map((text) =>
-      Buffer.from(text),
-    );
-    const ends: number[] = [];
-    for (const part of parts) ends.push((ends.at(-1) ?? 0) + part.length);
-    const [idEnd = 0, sourceEnd = 0, typeEnd = 0, subjectEnd = 0, dataEnd = 0] = ends;
-    const bytes = Buffer.concat(parts);
-    const tape = new JsonTape(1024);
-    if (dataEnd > subjectEnd) tape.parse(bytes, subjectEnd, dataEnd);
-    writer.add(
-      Buffer.from(event.namespace),
-      {
-        bytes,
-        idStart: 0,
-        idEnd,
-        sourceStart: idEnd,
-        sourceEnd,
-        typeStart: sourceEnd,
-        typeEnd,
-        subjectStart: typeEnd,
-        subjectEnd,
-        dataStart: subjectEnd,
-        dataEnd,
-        time: event.time,
-        isTimeGiven: event.isTimeGiven,
-      },
-      event,
-      tape,
-    );
+    const bytes = eventBytes(event);
+    if (bytes.dataEnd > bytes.dataStart) tape.parse(bytes.bytes, bytes.dataStart, bytes.dataEnd);
+    writer.add(Buffer.from(event.namespace), bytes, event, tape);
   }
   return writer.finish();
 }

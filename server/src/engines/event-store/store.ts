@@ -151,6 +151,8 @@ export interface EventStore {
   migrate(): Promise<void>;
   /** Inserts a block in one piece. `token` identifies it: a block with a token seen before is ignored. */
   insert(block: RowBlock, token: string): Promise<void>;
+  /** How many events of the log partition are stored. */
+  countEvents(partition: number): Promise<number>;
   /** Offsets of the partition in `[from, to]` that are stored, ascending; for recovery. */
   storedOffsets(partition: number, from: number, to: number): Promise<readonly number[]>;
   /** The stored events at these positions, in no particular order; positions that are not stored are left out. */

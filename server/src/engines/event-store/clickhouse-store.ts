@@ -1,0 +1,229 @@
+/**
+ * The event store over ClickHouse: a server, or chDB in the engine process, which speaks the same protocol on a socket.
+ *
+ * Invariants: a block is inserted as one block of the server (its token is compared per block); every read states how long
+ * it may run and cannot write; results travel as text or safe integers, never as floats.
+ */
+
+import * as http from "node:http";
+import { Readable } from "node:stream";
+import type { ClickHouseClient } from "@clickhouse/client";
+import { ClickHouseError, ClickHouseLogLevel, createClient } from "@clickhouse/client";
+import { Fault } from "../../kernel/fault.ts";
+import { EVENT_COLUMNS } from "./row-block.ts";
+import { BOOTSTRAP, SCHEMA } from "./schema.ts";
+import type { Cell } from "./sql/aggregations/aggregation.ts";
+import type { Statement } from "./sql/fragment.ts";
+import {
+  countStatement,
+  eventsAtStatement,
+  listingStatement,
+  storedEvent,
+  storedOffsetsStatement,
+  text,
+  wholeNumber,
+} from "./sql/listing.ts";
+import { EVENTS_TABLE, SCHEMA_VERSIONS_TABLE } from "./sql/table.ts";
+import { usageRows, usageStatement } from "./sql/usage.ts";
+import { valuesStatement } from "./sql/values.ts";
+import type { EventListQuery, EventStore, RowBlock, StoredEvent, UsageQuery, UsageRow, ValuesQuery } from "./store.ts";
+
+export interface EventStoreOptions {
+  readonly endpoint:
+    | { readonly kind: "embedded"; readonly socketPath: string }
+    | { readonly kind: "server"; readonly url: string; readonly username: string; readonly password: string };
+  /** Longest time a query may take; 30 s by default. */
+  readonly queryTimeoutMs?: number;
+  /** Most rows a query may answer with; one million by default. */
+  readonly maxResultRows?: number;
+}
+
+const DEFAULT_QUERY_TIMEOUT_MS = 30_000;
+const DEFAULT_MAX_RESULT_ROWS = 1_000_000;
+/** Inserts and statements in line for a connection take longer than a query runs. */
+const REQUEST_TIMEOUT_MS = 120_000;
+const MAX_CONNECTIONS = 16;
+/** More rows than a block can have, so that the server neither splits nor waits. */
+const ONE_BLOCK_ROWS = "1000000000";
+
+const INSERT = `INSERT INTO ${EVENTS_TABLE} (${EVENT_COLUMNS.map(([name]) => name).join(", ")}) FORMAT RowBinary`;
+
+const CONNECTION_FAILURES = new Set(["ECONNREFUSED", "ECONNRESET", "ENOENT", "EPIPE", "ETIMEDOUT", "EHOSTUNREACH"]);
+
+/** Opens a client; nothing is sent before the first call. Every thread has its own. */
+export function createEventStore(options: EventStoreOptions): EventStore {
+  const { endpoint } = options;
+  const shared = {
+    request_timeout: REQUEST_TIMEOUT_MS,
+    max_open_connections: MAX_CONNECTIONS,
+    use_multipart_params_auto: true,
+    // Failures are thrown; whoever catches them decides what to log.
+    log: { level: ClickHouseLogLevel.OFF },
+  };
+  const client =
+    endpoint.kind === "server"
+      ? createClient({ ...shared, url: endpoint.url, username: endpoint.username, password: endpoint.password })
+      : createClient({ ...shared, url: "http://localhost", http_agent: socketAgent(endpoint.socketPath) });
+  return new ClickHouseStore(
+    client,
+    options.queryTimeoutMs ?? DEFAULT_QUERY_TIMEOUT_MS,
+    options.maxResultRows ?? DEFAULT_MAX_RESULT_ROWS,
+  );
+}
+
+function socketAgent(socketPath: string): http.Agent {
+  const options: http.AgentOptions & { socketPath: string } = {
+    keepAlive: true,
+    maxSockets: MAX_CONNECTIONS,
+    socketPath,
+  };
+  return new http.Agent(options);
+}
+
+class ClickHouseStore implements EventStore {
+  readonly #client: ClickHouseClient;
+  readonly #querySettings: Readonly<Record<string, string | number>>;
+
+  constructor(client: ClickHouseClient, queryTimeoutMs: number, maxResultRows: number) {
+    this.#client = client;
+    this.#querySettings = {
+      max_execution_time: Math.ceil(queryTimeoutMs / 1000),
+      max_result_rows: String(maxResultRows),
+      result_overflow_mode: "throw",
+      output_format_json_quote_64bit_integers: 0,
+      // A failure must not arrive in the middle of an answer that began with 200.
+      wait_end_of_query: 1,
+      readonly: "2",
+    };
+  }
+
+  async migrate(): Promise<void> {
+    for (const statement of BOOTSTRAP) await this.#command(statement);
+    const rows = await this.#rows({ sql: `SELECT max(version) FROM ${SCHEMA_VERSIONS_TABLE}`, params: {} });
+    const current = wholeNumber(rows[0]?.[0]);
+    const newest = SCHEMA.at(-1)?.version ?? 0;
+    if (current > newest) {
+      throw new Error(`The event store has schema version ${current}; this version of Tallystick knows ${newest}.`);
+    }
+    for (const { version, statements } of SCHEMA) {
+      if (version <= current) continue;
+      for (const statement of statements) await this.#command(statement);
+      await this.#command(`INSERT INTO ${SCHEMA_VERSIONS_TABLE} SETTINGS async_insert = 0 VALUES (${version})`);
+    }
+  }
+
+  async insert(block: RowBlock, token: string): Promise<void> {
+    const { buffer, byteOffset, byteLength } = block.bytes;
+    await this.#request(async () => {
+      const { stream } = await this.#client.exec({
+        query: INSERT,
+        values: Readable.from(Buffer.from(buffer, byteOffset, byteLength), { objectMode: false }),
+        clickhouse_settings: {
+          insert_deduplicate: 1,
+          insert_deduplication_token: token,
+          deduplicate_blocks_in_dependent_materialized_views: 1,
+          async_insert: 0,
+          max_partitions_per_insert_block: "0",
+          max_insert_block_size: ONE_BLOCK_ROWS,
+          min_insert_block_size_rows: ONE_BLOCK_ROWS,
+          min_insert_block_size_bytes: "0",
+          wait_end_of_query: 1,
+        },
+      });
+      await stream.toArray();
+    });
+  }
+
+  async countEvents(partition: number): Promise<number> {
+    return wholeNumber((await this.#rows(countStatement(partition)))[0]?.[0]);
+  }
+
+  async storedOffsets(partition: number, from: number, to: number): Promise<readonly number[]> {
+    const rows = await this.#rows(storedOffsetsStatement(partition, from, to));
+    return rows.map(([offset]) => wholeNumber(offset));
+  }
+
+  async eventsAt(partition: number, offsets: readonly number[]): Promise<readonly StoredEvent[]> {
+    if (offsets.length === 0) return [];
+    return (await this.#rows(eventsAtStatement(partition, offsets))).map(storedEvent);
+  }
+
+  async queryUsage(query: UsageQuery): Promise<readonly UsageRow[]> {
+    return usageRows(query, await this.#rows(usageStatement(query)));
+  }
+
+  async listEvents(query: EventListQuery): Promise<readonly StoredEvent[]> {
+    return (await this.#rows(listingStatement(query))).map(storedEvent);
+  }
+
+  async listValues(query: ValuesQuery): Promise<readonly string[]> {
+    return (await this.#rows(valuesStatement(query))).map(([value]) => text(value));
+  }
+
+  async ping(): Promise<void> {
+    const result = await this.#request(() => this.#client.ping({ select: true }));
+    if (!result.success) throw translated(result.error);
+  }
+
+  async close(): Promise<void> {
+    await this.#client.close();
+  }
+
+  async #rows({ sql, params }: Statement): Promise<readonly (readonly Cell[])[]> {
+    return await this.#request(async () => {
+      const result = await this.#client.query({
+        query: sql,
+        query_params: { ...params },
+        format: "JSONCompactEachRow",
+        clickhouse_settings: this.#querySettings,
+      });
+      return await result.json<readonly Cell[]>();
+    });
+  }
+
+  async #command(query: string): Promise<void> {
+    await this.#request(() => this.#client.command({ query, clickhouse_settings: { wait_end_of_query: 1 } }));
+  }
+
+  async #request<T>(send: () => Promise<T>): Promise<T> {
+    try {
+      return await send();
+    } catch (error) {
+      throw translated(error);
+    }
+  }
+}
+
+/** The fault for what a caller can do something about; any other error as it is. */
+function translated(error: unknown): unknown {
+  if (error instanceof ClickHouseError) {
+    switch (error.type) {
+      case "TIMEOUT_EXCEEDED":
+        return new Fault("unavailable", "query_timeout", "The query takes too long; ask for a shorter period.", {
+          cause: error,
+        });
+      case "TOO_MANY_ROWS_OR_BYTES":
+        return new Fault(
+          "too_large",
+          "result_too_large",
+          "The result has too many rows; group by less or ask for a shorter period.",
+          {
+            cause: error,
+          },
+        );
+      case "MEMORY_LIMIT_EXCEEDED":
+        return unavailable(error);
+      default:
+        return error;
+    }
+  }
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return typeof code === "string" && CONNECTION_FAILURES.has(code) ? unavailable(error) : error;
+}
+
+function unavailable(cause: unknown): Fault {
+  return new Fault("unavailable", "event_store_unavailable", "The event store is not available; try again shortly.", {
+    retryAfterSeconds: 1,
+    cause,
+  });
+}

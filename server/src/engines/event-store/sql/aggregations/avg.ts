@@ -1,0 +1,13 @@
+/** AVG: the exact sum divided by the number of numeric values, rounded half away from zero to 24 fractional digits. */
+
+import type { AggregationSql } from "./aggregation.ts";
+import { checkedSum, divideHalfAwayFromZero, textFromUnits } from "./fixed-point.ts";
+import { sumColumns } from "./sum.ts";
+
+export const avg: AggregationSql = {
+  columns: sumColumns,
+  value: (cells) => {
+    const total = checkedSum(cells);
+    return total === null ? null : textFromUnits(divideHalfAwayFromZero(total.units, total.count));
+  },
+};

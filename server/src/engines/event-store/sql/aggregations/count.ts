@@ -1,0 +1,12 @@
+/** COUNT: the number of events, whatever their values. */
+
+import { assert } from "../../../../kernel/assert.ts";
+import type { AggregationSql } from "./aggregation.ts";
+
+export const count: AggregationSql = {
+  columns: () => ["count()"],
+  value: ([cell]) => {
+    assert(typeof cell === "number", "a count is a number");
+    return String(cell);
+  },
+};

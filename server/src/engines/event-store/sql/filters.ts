@@ -1,0 +1,120 @@
+/**
+ * Conditions of a query as SQL.
+ *
+ * Texts compare byte by byte, which is what ClickHouse does with strings; letters are lower-cased by the server on both
+ * sides, so that both sides follow the same Unicode tables. An operator with an empty list behaves like its meaning: `in`
+ * matches nothing, `nin` everything, `and` everything, `or` nothing.
+ */
+
+import { assert } from "../../../kernel/assert.ts";
+import type { Instant } from "../../../kernel/instant.ts";
+import type { MeterView, PositionVector, TextFilter, TimeFilter } from "../store.ts";
+import type { Binder } from "./fragment.ts";
+import { allOf, anyOf, instant, integer } from "./fragment.ts";
+
+const MICROS_PER_HOUR = 3_600_000_000;
+
+/**
+ * The hour of an event in the sorting key. `toStartOfHour` would yield a 32-bit time, which ends in 2106; event times go
+ * to 2199.
+ */
+export const HOUR_OF_EVENT = `intDiv(toUnixTimestamp64Micro(time), ${MICROS_PER_HOUR})`;
+
+/** A text to put under conditions: the expression of the text, and that of whether it exists. */
+export interface TextSubject {
+  readonly text: string;
+  readonly exists: string;
+}
+
+const COMPARISONS = { eq: "=", ne: "!=", gt: ">", gte: ">=", lt: "<", lte: "<=" } as const;
+
+/** `filter` over `subject`. */
+export function textCondition(binder: Binder, subject: TextSubject, filter: TextFilter): string {
+  const { text } = subject;
+  switch (filter.op) {
+    case "eq":
+    case "ne":
+    case "gt":
+    case "gte":
+    case "lt":
+    case "lte":
+      return `${text} ${COMPARISONS[filter.op]} ${binder.text(filter.value)}`;
+    case "in":
+      return isOneOf(binder, text, filter.values);
+    case "nin":
+      return `NOT (${isOneOf(binder, text, filter.values)})`;
+    case "like":
+      return `${text} LIKE ${binder.text(likePattern(filter.pattern))}`;
+    case "nlike":
+      return `${text} NOT LIKE ${binder.text(likePattern(filter.pattern))}`;
+    case "ilike":
+      return `lowerUTF8(${text}) LIKE lowerUTF8(${binder.text(likePattern(filter.pattern))})`;
+    case "nilike":
+      return `lowerUTF8(${text}) NOT LIKE lowerUTF8(${binder.text(likePattern(filter.pattern))})`;
+    case "contains":
+      return `position(lowerUTF8(${text}), lowerUTF8(${binder.text(filter.value)})) > 0`;
+    case "ncontains":
+      return `position(lowerUTF8(${text}), lowerUTF8(${binder.text(filter.value)})) = 0`;
+    case "exists":
+      return filter.value ? subject.exists : `NOT (${subject.exists})`;
+    case "and":
+      return allOf(filter.filters.map((part) => textCondition(binder, subject, part)));
+    case "or":
+      return anyOf(filter.filters.map((part) => textCondition(binder, subject, part)));
+  }
+}
+
+/** `column` is one of `values`; an empty list matches nothing. */
+export function isOneOf(binder: Binder, column: string, values: readonly string[]): string {
+  return values.length === 0 ? "0" : `${column} IN ${binder.texts([...new Set(values)])}`;
+}
+
+/** A `\` that escapes neither `%`, `_` nor `\` stands for itself; ClickHouse rejects one at the end of a pattern. */
+function likePattern(pattern: string): string {
+  return pattern.replaceAll(/\\[%_\\]|\\/g, (escape) => (escape.length === 2 ? escape : "\\\\"));
+}
+
+/** `filter` over a time column. */
+export function timeCondition(column: string, filter: TimeFilter): string {
+  switch (filter.op) {
+    case "eq":
+    case "gt":
+    case "gte":
+    case "lt":
+    case "lte":
+      return `${column} ${COMPARISONS[filter.op]} ${instant(filter.value)}`;
+    case "and":
+      return allOf(filter.filters.map((part) => timeCondition(column, part)));
+    case "or":
+      return anyOf(filter.filters.map((part) => timeCondition(column, part)));
+  }
+}
+
+/** Only rows at or before the vector. */
+export function positionCondition(upTo: PositionVector): string {
+  return anyOf(
+    [...upTo].map(
+      ([partition, offset]) => `log_partition = ${integer(partition)} AND log_offset <= ${integer(offset)}`,
+    ),
+  );
+}
+
+/** The events a meter covers in `[from, to)`; the hours repeat the bounds in the terms of the sorting key. */
+export function meterConditions(
+  binder: Binder,
+  meter: MeterView,
+  bounds: { readonly from?: Instant | undefined; readonly to?: Instant | undefined },
+): readonly string[] {
+  assert(meter.aggregation === "COUNT" || meter.valuePath !== undefined, "every meter but COUNT has a value path");
+  const conditions = [`namespace = ${binder.text(meter.namespace)}`, `type = ${binder.text(meter.eventType)}`];
+  const lowerBounds = [bounds.from, meter.eventFrom].filter((bound) => bound !== undefined);
+  for (const bound of lowerBounds) {
+    conditions.push(`time >= ${instant(bound)}`);
+    conditions.push(`${HOUR_OF_EVENT} >= ${integer(Math.floor(bound / MICROS_PER_HOUR))}`);
+  }
+  if (bounds.to !== undefined) {
+    conditions.push(`time < ${instant(bounds.to)}`);
+    conditions.push(`${HOUR_OF_EVENT} <= ${integer(Math.floor(bounds.to / MICROS_PER_HOUR))}`);
+  }
+  return conditions;
+}
