@@ -5,11 +5,23 @@
  */
 
 import { defineConfig } from "vitest/config";
+import type { Reporter } from "vitest/node";
 
 const SECOND_MS = 1000;
 
+/** Ends the output with one plain line that people and programs can read: `812 passed, 0 failed, 3 skipped`. */
+const closingLine: Reporter = {
+  onTestRunEnd(modules) {
+    const tests = modules.flatMap((module) => [...module.children.allTests()]);
+    const count = (state: string): number => tests.filter((test) => test.result().state === state).length;
+    const failed = count("failed") + modules.filter((module) => module.errors().length > 0).length;
+    process.stdout.write(`\n${count("passed")} passed, ${failed} failed, ${count("skipped")} skipped\n`);
+  },
+};
+
 export default defineConfig({
   test: {
+    reporters: ["default", closingLine],
     pool: "forks",
     maxWorkers: 2,
     passWithNoTests: false,

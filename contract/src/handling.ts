@@ -46,7 +46,7 @@ export function operation<const Route extends RouteConfig>(
   handle: (request: OperationRequest<Route>) => Promise<OperationReply>,
 ): Operation {
   // The server parses each part with the schemas of this very route, so the parts have the types of `Route`.
-  return { route, handle: handle as Operation["handle"] };
+  return { route, handle };
 }
 
 /** An answer with a JSON body. */

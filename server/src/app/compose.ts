@@ -5,15 +5,17 @@ import type { Config } from "./config.ts";
 import { createLogger } from "./logger.ts";
 import { startProduct } from "./product.ts";
 
-/** Starts the server and resolves when it has shut down after SIGTERM or SIGINT. A second signal ends it at once. */
+/** A process group's signal can reach the server twice, directly and through its parent; later ones mean it. */
+const IMPATIENCE_MS = 1_000;
+
+/** Starts the server and resolves when it has shut down after SIGTERM or SIGINT; Ctrl-C again ends it at once. */
 export async function runServer(config: Config): Promise<void> {
   const logger = createLogger(config.log);
   const product = await startProduct({ config, logger, version: packageVersion() });
   process.stdout.write(banner(product.url, product.dataDirectory));
   const signal = await nextSignal();
   logger.info({ signal }, "shutting down: finishing requests and the batch under way");
-  process.once("SIGINT", () => process.exit(130));
-  process.once("SIGTERM", () => process.exit(143));
+  endOnImpatience();
   await product.stop();
   logger.info("stopped");
   logger.flush();
@@ -22,6 +24,15 @@ export async function runServer(config: Config): Promise<void> {
 async function nextSignal(): Promise<NodeJS.Signals> {
   return await new Promise((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
+  });
+}
+
+/** SIGTERM again changes nothing: the time for an orderly end is limited anyway. */
+function endOnImpatience(): void {
+  const sinceMs = performance.now();
+  process.on("SIGTERM", () => undefined);
+  process.on("SIGINT", () => {
+    if (performance.now() - sinceMs > IMPATIENCE_MS) process.exit(130);
   });
 }
 

@@ -97,17 +97,22 @@ export class Metrics {
       help: "Parts of the product that ended unexpectedly and were started again.",
       labelNames: ["part"],
     });
-    const behind = { events: "tallystick_log_lag_events", seconds: "tallystick_log_lag_seconds" } as const;
+    this.#watchLag(lag);
+  }
+
+  #watchLag(lag: () => LogLag): void {
     for (const unit of ["events", "seconds"] as const) {
-      // The registry keeps it and asks it at each scrape.
-      void new Gauge({
-        registers,
-        name: behind[unit],
-        help: `How far the event store is behind the log, in ${unit}.`,
-        collect() {
-          this.set(lag()[unit]);
-        },
-      });
+      // The registry keeps the gauge and asks it at each scrape.
+      this.registry.registerMetric(
+        new Gauge({
+          registers: [],
+          name: `tallystick_log_lag_${unit}`,
+          help: `How far the event store is behind the log, in ${unit}.`,
+          collect() {
+            this.set(lag()[unit]);
+          },
+        }),
+      );
     }
   }
 

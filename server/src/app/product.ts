@@ -11,12 +11,14 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { type EventLog, openEmbeddedLog } from "../engines/event-log/index.ts";
 import { type ChdbEngine, createEventStore, type EventStore, startChdbEngine } from "../engines/event-store/index.ts";
+import { Loop } from "../engines/jobs/index.ts";
 import { openStateStore, type StateStore } from "../engines/state-store/index.ts";
 import {
   deleteConflictsBefore,
   EventAcceptor,
   EventListing,
   eventOperations,
+  firstRetainedOffset,
 
 } from "../events/index.ts";
 import { createHttpServer, type HttpServer } from "../http/index.ts";
@@ -38,7 +40,7 @@ const MAX_BATCH_MONTHS = 100;
 /** How long the start waits for the sink to store what was acknowledged before. */
 const CATCH_UP_MS = 60_000;
 const HOUR_MS = 3_600_000;
-const DAY_MICROS = 24 * HOUR_MS * 1000;
+const HOUR_MICROS = HOUR_MS * 1000;
 
 export interface ProductOptions {
   readonly config: Config;
@@ -103,14 +105,15 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
     await catchUp(log.end(PARTITION), positions, logger);
     const http = createHttp(options, engines, { meters, metrics, positions });
     const port = await http.listen(config.address.host, config.address.port);
-    const upkeep = setInterval(() => void keepUp(config, engines, logger), HOUR_MS);
+    const upkeep = createUpkeep(options, engines, positions);
+    void upkeep.run();
     const host = config.address.host.includes(":") ? `[${config.address.host}]` : config.address.host;
     return {
       url: `http://${host}:${port}`,
       dataDirectory,
       parts: { engine, sink },
       stop: async () => {
-        clearInterval(upkeep);
+        await upkeep.stop();
         http.refuseReadiness();
         await http.close(config.shutdown.graceMs);
         await sink.stop(config.shutdown.graceMs);
@@ -276,14 +279,21 @@ function unknownCustomers(kind: "not_found" | "validation") {
   };
 }
 
-/** Hourly: forgets old conflicts. A failure is retried an hour later. */
-async function keepUp(config: Config, engines: Engines, logger: Logger): Promise<void> {
-  const oldest = systemClock.now() - config.ingest.conflictRetentionDays * DAY_MICROS;
-  try {
-    const count = await deleteConflictsBefore(engines.state.db, instantFromMicros(oldest));
-    if (count > 0) logger.info({ count }, "forgot conflicts past their retention");
-  } catch (error) {
-    logger.error({ err: error }, "old conflicts could not be deleted; trying again in an hour");
-  }
+/** Hourly: forgets conflicts and log segments that are past their retention. */
+function createUpkeep(options: ProductOptions, engines: Engines, positions: ReadonlyMap<number, number>): Loop {
+  const { config, logger } = options;
+  return new Loop({
+    intervalMs: HOUR_MS,
+    step: async () => {
+      const now = systemClock.now();
+      const oldest = instantFromMicros(now - config.ingest.conflictRetentionDays * 24 * HOUR_MICROS);
+      const count = await deleteConflictsBefore(engines.state.db, oldest);
+      if (count > 0) logger.info({ count }, "forgot conflicts past their retention");
+      const cutoff = instantFromMicros(now - config.eventLog.retentionHours * HOUR_MICROS);
+      const storedEnd = (positions.get(PARTITION) ?? -1) + 1;
+      await engines.log.trim(PARTITION, await firstRetainedOffset(engines.log, PARTITION, storedEnd, cutoff));
+      return false;
+    },
+    onError: (error) => logger.error({ err: error }, "the hourly upkeep failed; it is tried again in an hour"),
+  });
 }
-

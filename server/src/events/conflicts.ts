@@ -36,8 +36,8 @@ export async function listConflicts(db: Kysely<Database>, query: ConflictQuery):
     .$if(seenAtFrom !== undefined, (select) => select.where("seen_at", ">=", seenAtFrom ?? instantFromMicros(0)))
     .$if(seenAtTo !== undefined, (select) => select.where("seen_at", "<", seenAtTo ?? instantFromMicros(0)))
     .$if(after !== null, (select) =>
-      select.where(({ eb, refTuple, tuple }) =>
-        eb(refTuple("seen_at", "id"), "<", tuple(after?.seenAt ?? instantFromMicros(0), after?.id ?? 0)),
+      select.where((where) =>
+        where(where.refTuple("seen_at", "id"), "<", where.tuple(after?.seenAt ?? instantFromMicros(0), after?.id ?? 0)),
       ),
     )
     .orderBy("seen_at", "desc")

@@ -5,5 +5,6 @@ export { deleteConflictsBefore } from "./conflicts.ts";
 export { eventOperations } from "./http.ts";
 export { EventListing } from "./listing.ts";
 export type { IngestLimits } from "./request-parser.ts";
+export { firstRetainedOffset } from "./sink/retention.ts";
 export { Sink, type SinkOptions, type SinkReport, type SinkStep } from "./sink/sink.ts";
 export { textFilter } from "./wire-filter.ts";

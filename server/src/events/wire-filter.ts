@@ -15,7 +15,7 @@ const MAX_BRANCHES = 10;
 
 /** A condition on text. `field` is where the filter stands in the request, for faults. */
 export function textFilter(filter: FilterString, field: string): TextFilter {
-  const [operator = "", operand] = onlyEntry(filter);
+  const [operator, operand] = onlyEntry(filter);
   const op = operator.slice(1);
   switch (op) {
     case "eq":
@@ -49,7 +49,7 @@ export function textFilter(filter: FilterString, field: string): TextFilter {
 
 /** A condition on an instant. */
 export function timeFilter(filter: FilterTime, field: string): TimeFilter {
-  const [operator = "", operand] = onlyEntry(filter);
+  const [operator, operand] = onlyEntry(filter);
   const op = operator.slice(1);
   if (op === "and" || op === "or") {
     const branches = members<FilterTime>(operand, MAX_BRANCHES, `${field}.${operator}`);

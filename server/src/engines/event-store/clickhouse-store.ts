@@ -17,6 +17,7 @@ import type { Statement } from "./sql/fragment.ts";
 import {
   countStatement,
   eventsAtStatement,
+  lastOffsetStatement,
   listingStatement,
   storedEvent,
   storedOffsetsStatement,
@@ -136,6 +137,10 @@ class ClickHouseStore implements EventStore {
 
   async countEvents(partition: number): Promise<number> {
     return wholeNumber((await this.#rows(countStatement(partition)))[0]?.[0]);
+  }
+
+  async lastOffset(partition: number): Promise<number> {
+    return wholeNumber((await this.#rows(lastOffsetStatement(partition)))[0]?.[0]);
   }
 
   async storedOffsets(partition: number, from: number, to: number): Promise<readonly number[]> {

@@ -90,6 +90,11 @@ export class ReferenceStore implements EventStore {
     return this.#rows.filter((row) => row.event.partition === partition).length;
   }
 
+  async lastOffset(partition: number): Promise<number> {
+    const offsets = this.#rows.filter((row) => row.event.partition === partition).map((row) => row.event.offset);
+    return offsets.reduce((last, offset) => Math.max(last, offset), -1);
+  }
+
   async storedOffsets(partition: number, from: number, to: number): Promise<readonly number[]> {
     const events = this.#rows.map((row) => row.event);
     const inside = events.filter(

@@ -153,6 +153,8 @@ export interface EventStore {
   insert(block: RowBlock, token: string): Promise<void>;
   /** How many events of the log partition are stored. */
   countEvents(partition: number): Promise<number>;
+  /** The highest offset of the log partition that is stored; -1 when there is none. */
+  lastOffset(partition: number): Promise<number>;
   /** Offsets of the partition in `[from, to]` that are stored, ascending; for recovery. */
   storedOffsets(partition: number, from: number, to: number): Promise<readonly number[]>;
   /** The stored events at these positions, in no particular order; positions that are not stored are left out. */

@@ -45,9 +45,7 @@ export async function loadProgress(db: Kysely<Database>, partition: number): Pro
   return {
     next: position === undefined ? 0 : position.stored_upto + 1,
     lastStoredAt: position?.last_stored_at ?? 0,
-    recorded: batch
-      ? { partition, from: batch.from_offset, to: batch.to_offset, storedAt: batch.stored_at }
-      : null,
+    recorded: batch ? { partition, from: batch.from_offset, to: batch.to_offset, storedAt: batch.stored_at } : null,
   };
 }
 

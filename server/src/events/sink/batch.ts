@@ -84,7 +84,7 @@ export class BatchBuilder {
   /** Prepares exactly these offsets again. `isMissing` tells which of the rows are still to be inserted. */
   async again(range: BatchRange, isMissing: (offset: number) => boolean): Promise<PreparedBatch> {
     const records: LogRecord[] = [];
-    for (let at = range.from; at <= range.to; ) {
+    for (let at = range.from; at <= range.to;) {
       const read = await this.#log.read(range.partition, at, { events: range.to - at + 1, bytes: this.#limits.bytes });
       assert(read.length > 0, "a recorded batch lies within the durable log");
       records.push(...read);
@@ -123,7 +123,8 @@ export class BatchBuilder {
     }
     const claimed = await this.#claim(partition, from, count, identities, hashes);
     const conflicts = conflictingArrivals(records, from, hashes, claimed);
-    const isOwn = (row: number): boolean => claimed.offsets[row] === from + row && claimed.partitions[row] === partition;
+    const isOwn = (row: number): boolean =>
+      claimed.offsets[row] === from + row && claimed.partitions[row] === partition;
     const rowOffsets: number[] = [];
     let duplicates = 0;
     for (let row = 0; row < count; row++) {
@@ -131,10 +132,26 @@ export class BatchBuilder {
       else if (isMissing(from + row)) rowOffsets.push(from + row);
     }
     const block = this.#writer.finish((row) => isOwn(row) && isMissing(from + row));
-    return { partition, from, to: from + count - 1, storedAt, block, rowOffsets, duplicates, conflicts, lastIngestedAt };
+    return {
+      partition,
+      from,
+      to: from + count - 1,
+      storedAt,
+      block,
+      rowOffsets,
+      duplicates,
+      conflicts,
+      lastIngestedAt,
+    };
   }
 
-  async #claim(partition: number, from: number, count: number, identities: Uint8Array, hashes: Uint8Array): Promise<Claimed> {
+  async #claim(
+    partition: number,
+    from: number,
+    count: number,
+    identities: Uint8Array,
+    hashes: Uint8Array,
+  ): Promise<Claimed> {
     const fingerprints = new Uint8Array(count * FINGERPRINT_BYTES);
     const offsets = new Float64Array(count);
     for (let row = 0; row < count; row++) {

@@ -14,7 +14,7 @@ export async function rebuildClaims(claims: Claims, store: EventStore, partition
   const hasher = new EventHasher();
   for (let from = 0; from < end; from += OFFSETS_PER_READ) {
     const offsets = await store.storedOffsets(partition, from, Math.min(from + OFFSETS_PER_READ, end) - 1);
-    const events = [...(await store.eventsAt(partition, offsets))].sort((a, b) => a.offset - b.offset);
+    const events = (await store.eventsAt(partition, offsets)).toSorted((a, b) => a.offset - b.offset);
     const identities = new Uint8Array(events.length * 32);
     const fingerprints = new Uint8Array(events.length * 8);
     events.forEach((event, index) => {

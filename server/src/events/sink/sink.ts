@@ -20,7 +20,7 @@ import type { Database } from "../../engines/state-store/index.ts";
 import { assert } from "../../kernel/assert.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import { type Instant, instantFromMicros } from "../../kernel/instant.ts";
-import { BatchBuilder, type BatchLimits, type PreparedBatch } from "./batch.ts";
+import { BatchBuilder, type BatchLimits, type BatchRange, type PreparedBatch } from "./batch.ts";
 import { commitBatch, loadProgress, recordBatch } from "./batch-store.ts";
 import { rebuildClaims } from "./claims-rebuild.ts";
 
@@ -87,7 +87,7 @@ export class Sink {
 
   /** Finishes the batch that was under way and returns the first offset that is not stored. */
   async #recover(): Promise<number> {
-    const { partition, log, store, db, claims } = this.#options;
+    const { partition, log, store, db, claims, limits } = this.#options;
     const progress = await loadProgress(db, partition);
     assert(log.end(partition) >= progress.next, "the event log holds every event that was stored from it");
     // Every stored event was claimed before it was inserted, so fewer claims than events means that claims were lost.
@@ -95,13 +95,35 @@ export class Sink {
       await rebuildClaims(claims, store, partition, log.end(partition));
     }
     this.#lastStoredAt = progress.lastStoredAt;
-    if (progress.recorded === null) return progress.next;
+    // The log forgets only what is stored.
+    let next = Math.max(progress.next, log.start(partition));
+    if (progress.recorded !== null) next = await this.#replay(progress.recorded);
+    // Events beyond the position mean that the state store lost its last commits, as it may in a power cut, or was
+    // restored from a backup. What is stored stays, what is missing in between is added.
+    const last = await store.lastOffset(partition);
+    while (next <= last) {
+      const storedAt = this.#nextStoredAt();
+      const range = { partition, from: next, to: Math.min(last, next + limits.events - 1), storedAt };
+      await recordBatch(db, range);
+      next = await this.#replay(range);
+    }
+    return next;
+  }
+
+  /** Stores those rows of a recorded batch that are not stored yet; returns the offset after the batch. */
+  async #replay(range: BatchRange): Promise<number> {
     const startedMs = performance.now();
-    const present = new Set(await store.storedOffsets(partition, progress.recorded.from, progress.recorded.to));
-    const batch = await this.#builder.again(progress.recorded, (offset) => !present.has(offset));
+    const present = new Set(await this.#options.store.storedOffsets(range.partition, range.from, range.to));
+    const batch = await this.#builder.again(range, (offset) => !present.has(offset));
     await this.#insert(batch);
     await this.#commit(batch, startedMs);
     return batch.to + 1;
+  }
+
+  #nextStoredAt(): Instant {
+    const storedAt = instantFromMicros(Math.max(this.#options.clock.now(), this.#lastStoredAt));
+    this.#lastStoredAt = storedAt;
+    return storedAt;
   }
 
   async #follow(first: number): Promise<void> {
@@ -144,9 +166,7 @@ export class Sink {
   }
 
   async #prepare(next: number): Promise<PreparedBatch> {
-    const storedAt = instantFromMicros(Math.max(this.#options.clock.now(), this.#lastStoredAt));
-    this.#lastStoredAt = storedAt;
-    const batch = await this.#builder.next(this.#options.partition, next, storedAt);
+    const batch = await this.#builder.next(this.#options.partition, next, this.#nextStoredAt());
     await this.#step("prepared");
     return batch;
   }

@@ -59,6 +59,8 @@ export function positionConformance(fixtures: Fixtures): void {
       expect(await fixture.store.storedOffsets(9, 0, 2 ** 50)).toEqual([]);
       expect(await fixture.store.countEvents(65_535)).toBe(4);
       expect(await fixture.store.countEvents(9)).toBe(0);
+      expect(await fixture.store.lastOffset(65_535)).toBe(base + 5);
+      expect(await fixture.store.lastOffset(9)).toBe(-1);
     });
   });
 

@@ -63,6 +63,12 @@ export function listingStatement(query: EventListQuery): Statement {
 }
 
 /** How many events of the partition are stored. */
+export function lastOffsetStatement(partition: number): Statement {
+  return new Binder().statement(
+    `SELECT max(toInt64(log_offset)) - if(count() = 0, 1, 0) FROM ${EVENTS_TABLE} WHERE log_partition = ${integer(partition)}`,
+  );
+}
+
 export function countStatement(partition: number): Statement {
   return new Binder().statement(`SELECT count() FROM ${EVENTS_TABLE} WHERE log_partition = ${integer(partition)}`);
 }
