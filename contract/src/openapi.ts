@@ -14,6 +14,7 @@ import {
   listEventsV2Route,
 } from "./events.ts";
 import { filterIdExactSchema, filterStringSchema, filterTimeSchema } from "./filters.ts";
+import { debugMetricsRoute, getProgressRoute, listCurrenciesRoute } from "./info.ts";
 import { queryMeterPostRoute, queryMeterRoute, windowSizeSchema } from "./meter-query.ts";
 import {
   createMeterRoute,
@@ -36,6 +37,7 @@ import {
 } from "./operations.ts";
 import { sortOrderSchema } from "./pagination.ts";
 import { problemSchema, validationErrorSchema } from "./problem.ts";
+import { deleteSubjectRoute, getSubjectRoute, listSubjectsRoute, upsertSubjectRoute } from "./subjects.ts";
 
 /** An OpenAPI 3.0 document as a plain JSON value. */
 export type OpenApiDocument = ReturnType<OpenAPIHono["getOpenAPIDocument"]>;
@@ -55,6 +57,13 @@ export const routes: readonly RouteConfig[] = [
   listMeterGroupByValuesRoute,
   queryMeterRoute,
   queryMeterPostRoute,
+  listSubjectsRoute,
+  upsertSubjectRoute,
+  getSubjectRoute,
+  deleteSubjectRoute,
+  listCurrenciesRoute,
+  getProgressRoute,
+  debugMetricsRoute,
   livenessRoute,
   readinessRoute,
   metricsRoute,
@@ -121,6 +130,9 @@ const TAGS = [
   { name: "Events", description: "What happened: send events, see what arrived and why something does not count." },
   { name: "Meters", description: "How events become numbers: define meters and look at what they cover." },
   { name: "Usage", description: "How much was used: query meters by period, window and group." },
+  { name: "Subjects", description: "What is known about whoever caused usage, besides their events." },
+  { name: "Lookup Information", description: "What the server knows: currencies, and how far long queries have got." },
+  { name: "Debug", description: "Whether events arrive." },
   { name: "Operations", description: "Running the server: health, metrics, version and this document." },
 ];
 

@@ -15,7 +15,7 @@ import { eventStoreConformance } from "./conformance.ts";
 import type { JsonPath } from "./json-path.ts";
 import { encodeEvents } from "./row-block.ts";
 import { usageStatement } from "./sql/usage.ts";
-import type { EventStore, StoredEvent, UsageQuery } from "./store.ts";
+import type { EventStore, QueryProgress, StoredEvent, UsageQuery } from "./store.ts";
 
 const HOUR = 3_600_000_000;
 const MARCH_2025 = Date.parse("2025-03-01T00:00:00Z") * 1000;
@@ -205,6 +205,46 @@ describe("ClickHouse store", () => {
       code: "result_too_large",
     });
     await expect(limited.queryUsage(query(namespace))).resolves.toMatchObject([{ value: "3" }]);
+    await limited.close();
+  });
+
+  test("a watched query tells what it reads while it runs, and in the end what it read", async () => {
+    const namespace = "watched";
+    const rows = 200_000;
+    const data = JSON.stringify({ v: 1, g: "x".repeat(200) });
+    await store.insert(encodeEvents(Array.from({ length: rows }, () => event(namespace, { data }))), namespace);
+    const watchAs = "watched 'name'\\\0";
+    const slow = query(namespace, { watchAs, filters: new Map([["g", { op: "nlike", pattern: "%y%z%" }]]) });
+    // On a machine that is busy at the wrong moment the query may end unseen; then it runs again.
+    const deadlineMs = performance.now() + 60_000;
+    let seen: QueryProgress | null = null;
+    while (seen === null && performance.now() < deadlineMs) {
+      const state = { isRunning: true };
+      const answer = store.queryUsage(slow).finally(() => (state.isRunning = false));
+      while (state.isRunning) {
+        const progress = await store.progress(watchAs);
+        if (state.isRunning && progress !== null && progress.total > 1) seen = progress;
+      }
+      expect(await answer).toMatchObject([{ value: String(rows) }]);
+    }
+    expect(seen).toMatchObject({ failed: 0, total: rows });
+    expect(await store.progress(watchAs)).toMatchObject({ read: rows, failed: 0, total: rows });
+    expect(await store.progress("another name")).toBeNull();
+  });
+
+  test("a watched list tells what it read; a watched query that fails, that it failed", async () => {
+    const namespace = "watched-end";
+    const limited = storeOn(opened.engine, { maxResultRows: 2 });
+    const events = ["a", "b", "c"].map((subject) => event(namespace, { subject }));
+    await limited.insert(encodeEvents(events), namespace);
+    const sort = { by: "time", direction: "desc" } as const;
+    await limited.listEvents({ namespace, sort, limit: 1, upTo: EVERYTHING, watchAs: "list" });
+    const listed = await limited.progress("list");
+    // The engine counts a row again when it fetches the columns of the rows it chose.
+    expect(listed?.read).toBeGreaterThanOrEqual(3);
+    expect(listed).toMatchObject({ failed: 0, total: listed?.read });
+    await expect(limited.queryUsage(query(namespace, { groupBySubject: true, watchAs: "query" }))).rejects.toThrow();
+    expect(await limited.progress("query")).toMatchObject({ read: 0, failed: 1, total: 1 });
     await limited.close();
   });
 

@@ -5,11 +5,14 @@
  * it may run and cannot write; results travel as text or safe integers, never as floats.
  */
 
+import { randomUUID } from "node:crypto";
 import * as http from "node:http";
 import { Readable } from "node:stream";
 import type { ClickHouseClient } from "@clickhouse/client";
 import { ClickHouseError, ClickHouseLogLevel, createClient } from "@clickhouse/client";
+import { type Clock, systemClock } from "../../kernel/clock.ts";
 import { Fault } from "../../kernel/fault.ts";
+import { QueryWatch } from "./query-watch.ts";
 import { EVENT_COLUMNS } from "./row-block.ts";
 import { BOOTSTRAP, SCHEMA } from "./schema.ts";
 import type { Cell } from "./sql/aggregations/aggregation.ts";
@@ -24,10 +27,23 @@ import {
   text,
   wholeNumber,
 } from "./sql/listing.ts";
+import { runningQueriesStatement, runningQuery } from "./sql/running-queries.ts";
+import { subjectCount, subjectCountsStatement } from "./sql/subject-counts.ts";
 import { EVENTS_TABLE, SCHEMA_VERSIONS_TABLE } from "./sql/table.ts";
 import { usageRows, usageStatement } from "./sql/usage.ts";
 import { valuesStatement } from "./sql/values.ts";
-import type { EventListQuery, EventStore, RowBlock, StoredEvent, UsageQuery, UsageRow, ValuesQuery } from "./store.ts";
+import type {
+  EventListQuery,
+  EventStore,
+  QueryProgress,
+  RowBlock,
+  StoredEvent,
+  SubjectCount,
+  SubjectCountQuery,
+  UsageQuery,
+  UsageRow,
+  ValuesQuery,
+} from "./store.ts";
 
 export interface EventStoreOptions {
   readonly endpoint:
@@ -37,6 +53,8 @@ export interface EventStoreOptions {
   readonly queryTimeoutMs?: number;
   /** Most rows a query may answer with; one million by default. */
   readonly maxResultRows?: number;
+  /** Dates the progress of queries; the machine's clock by default. */
+  readonly clock?: Clock;
 }
 
 const DEFAULT_QUERY_TIMEOUT_MS = 30_000;
@@ -69,6 +87,7 @@ export function createEventStore(options: EventStoreOptions): EventStore {
     client,
     options.queryTimeoutMs ?? DEFAULT_QUERY_TIMEOUT_MS,
     options.maxResultRows ?? DEFAULT_MAX_RESULT_ROWS,
+    options.clock ?? systemClock,
   );
 }
 
@@ -84,9 +103,15 @@ function socketAgent(socketPath: string): http.Agent {
 class ClickHouseStore implements EventStore {
   readonly #client: ClickHouseClient;
   readonly #querySettings: Readonly<Record<string, string | number>>;
+  readonly #watch: QueryWatch;
 
-  constructor(client: ClickHouseClient, queryTimeoutMs: number, maxResultRows: number) {
+  constructor(client: ClickHouseClient, queryTimeoutMs: number, maxResultRows: number, clock: Clock) {
     this.#client = client;
+    this.#watch = new QueryWatch({
+      clock,
+      prefix: `tallystick/${randomUUID()}`,
+      look: async (labels) => (await this.#rows(runningQueriesStatement(labels))).map(runningQuery),
+    });
     this.#querySettings = {
       max_execution_time: Math.ceil(queryTimeoutMs / 1000),
       max_result_rows: String(maxResultRows),
@@ -154,15 +179,23 @@ class ClickHouseStore implements EventStore {
   }
 
   async queryUsage(query: UsageQuery): Promise<readonly UsageRow[]> {
-    return usageRows(query, await this.#rows(usageStatement(query)));
+    return usageRows(query, await this.#rows(usageStatement(query), query.watchAs));
   }
 
   async listEvents(query: EventListQuery): Promise<readonly StoredEvent[]> {
-    return (await this.#rows(listingStatement(query))).map(storedEvent);
+    return (await this.#rows(listingStatement(query), query.watchAs)).map(storedEvent);
   }
 
   async listValues(query: ValuesQuery): Promise<readonly string[]> {
     return (await this.#rows(valuesStatement(query))).map(([value]) => text(value));
+  }
+
+  async countBySubject(query: SubjectCountQuery): Promise<readonly SubjectCount[]> {
+    return (await this.#rows(subjectCountsStatement(query))).map(subjectCount);
+  }
+
+  async progress(watchedAs: string): Promise<QueryProgress | null> {
+    return await this.#watch.progress(watchedAs);
   }
 
   async ping(): Promise<void> {
@@ -174,16 +207,26 @@ class ClickHouseStore implements EventStore {
     await this.#client.close();
   }
 
-  async #rows({ sql, params }: Statement): Promise<readonly (readonly Cell[])[]> {
-    return await this.#request(async () => {
-      const result = await this.#client.query({
-        query: sql,
-        query_params: { ...params },
-        format: "JSONCompactEachRow",
-        clickhouse_settings: this.#querySettings,
+  /** The rows of a statement; it is watched if `watchAs` names it. */
+  async #rows(statement: Statement, watchAs?: string): Promise<readonly (readonly Cell[])[]> {
+    const { sql: query, params } = statement;
+    const request = { query, query_params: { ...params } };
+    if (watchAs === undefined) {
+      return await this.#request(async () => {
+        const settings = { clickhouse_settings: this.#querySettings };
+        const result = await this.#client.query({ ...request, ...settings, format: "JSONCompactEachRow" });
+        return await result.json<readonly Cell[]>();
       });
-      return await result.json<readonly Cell[]>();
-    });
+    }
+    return await this.#watch.watch(watchAs, (label) =>
+      this.#request(async () => {
+        const settings = { clickhouse_settings: { ...this.#querySettings, log_comment: label } };
+        // This format ends in statistics, the only place where both engines tell how many rows they read.
+        const result = await this.#client.query({ ...request, ...settings, format: "JSONCompact" });
+        const { data, statistics } = await result.json<readonly Cell[]>();
+        return { found: data, rowsRead: statistics?.rows_read ?? null };
+      }),
+    );
   }
 
   async #command(query: string): Promise<void> {

@@ -11,6 +11,7 @@ import { Fixture, PositionSequence } from "./conformance/fixture.ts";
 import { groupConformance } from "./conformance/groups.ts";
 import { listingConformance } from "./conformance/listing.ts";
 import { positionConformance } from "./conformance/positions.ts";
+import { subjectCountConformance } from "./conformance/subject-counts.ts";
 import { valueConformance } from "./conformance/values.ts";
 import { windowConformance } from "./conformance/windows.ts";
 import type { EventStore } from "./store.ts";
@@ -54,5 +55,6 @@ export function eventStoreConformance(name: string, open: () => Promise<OpenedSt
     windowConformance(fixtures);
     groupConformance(fixtures);
     listingConformance(fixtures);
+    subjectCountConformance(fixtures);
   });
 }

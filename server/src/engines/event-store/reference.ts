@@ -30,8 +30,11 @@ import type {
   ListPosition,
   MeterView,
   PositionVector,
+  QueryProgress,
   RowBlock,
   StoredEvent,
+  SubjectCount,
+  SubjectCountQuery,
   TextFilter,
   TimeFilter,
   UsageQuery,
@@ -147,6 +150,22 @@ export class ReferenceStore implements EventStore {
       property.kind === "subject" ? row.event.subject : textAt(row, pathOf(meter, property.key)).text,
     );
     return [...new Set(values)].toSorted(compareBytes);
+  }
+
+  async countBySubject(query: SubjectCountQuery): Promise<readonly SubjectCount[]> {
+    const events = this.#rows
+      .map((row) => row.event)
+      .filter((event) => event.namespace === query.namespace && isVisible(event, query.upTo))
+      .filter((event) => event.time >= query.from && event.time < query.to);
+    const bySubject = Map.groupBy(events, (event) => event.subject);
+    return [...bySubject]
+      .map(([subject, counted]) => ({ subject, events: counted.length }))
+      .toSorted((a, b) => compareBytes(a.subject, b.subject));
+  }
+
+  /** Queries here end before anyone can ask. */
+  async progress(): Promise<QueryProgress | null> {
+    return null;
   }
 }
 

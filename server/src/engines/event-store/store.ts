@@ -96,6 +96,8 @@ export interface UsageQuery {
   readonly upTo: PositionVector;
   /** Only events stored before this instant count (billing cut-offs). */
   readonly storedBefore?: Instant;
+  /** The name under which `progress` tells how far the query has got. */
+  readonly watchAs?: string;
 }
 
 /** One row of a meter query's result. */
@@ -134,6 +136,8 @@ export interface EventListQuery {
   readonly after?: ListPosition;
   readonly limit: number;
   readonly upTo: PositionVector;
+  /** The name under which `progress` tells how far the listing has got. */
+  readonly watchAs?: string;
 }
 
 /** The events that a meter covers, for the distinct values of one of their properties. */
@@ -144,6 +148,31 @@ export interface ValuesQuery {
   /** The subject, or a key of `meter.groupBy`. */
   readonly property: { readonly kind: "subject" } | { readonly kind: "groupBy"; readonly key: string };
   readonly upTo: PositionVector;
+}
+
+/** The events of a period, to be counted by subject. */
+export interface SubjectCountQuery {
+  readonly namespace: string;
+  /** Inclusive. */
+  readonly from: Instant;
+  /** Exclusive. */
+  readonly to: Instant;
+  readonly upTo: PositionVector;
+}
+
+export interface SubjectCount {
+  readonly subject: string;
+  readonly events: number;
+}
+
+/** How far a watched query has got, in rows; it has ended when `read` and `failed` add up to `total`. */
+export interface QueryProgress {
+  readonly read: number;
+  /** What a failed query will not read, at least 1; 0 for any other. */
+  readonly failed: number;
+  /** The engine's estimate while the query runs, 1 before it began, what was read after its end. */
+  readonly total: number;
+  readonly updatedAt: Instant;
 }
 
 export interface EventStore {
@@ -164,6 +193,13 @@ export interface EventStore {
   listEvents(query: EventListQuery): Promise<readonly StoredEvent[]>;
   /** Distinct values, ascending in byte order. */
   listValues(query: ValuesQuery): Promise<readonly string[]>;
+  /** Events of all types by subject, ascending in byte order; subjects without events are left out. */
+  countBySubject(query: SubjectCountQuery): Promise<readonly SubjectCount[]>;
+  /**
+   * How far the newest query of this store object that is watched under this name has got; null when there was none in
+   * the last five minutes.
+   */
+  progress(watchedAs: string): Promise<QueryProgress | null>;
   /** Rejects when the store does not answer. */
   ping(): Promise<void>;
   close(): Promise<void>;

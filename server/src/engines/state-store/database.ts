@@ -46,6 +46,21 @@ export interface MeterTable {
   readonly deleted_at: Instant | null;
 }
 
+export interface SubjectTable {
+  readonly id: string;
+  readonly namespace: string;
+  /** The `subject` of events; unique among live subjects. */
+  readonly key: string;
+  readonly display_name: string | null;
+  readonly metadata: NullableJsonColumn<{ readonly [key: string]: JsonValue }>;
+  readonly stripe_customer_id: string | null;
+  readonly current_period_start_at: Instant | null;
+  readonly current_period_end_at: Instant | null;
+  readonly created_at: Instant;
+  readonly updated_at: Instant;
+  readonly deleted_at: Instant | null;
+}
+
 export interface SinkBatchTable {
   readonly partition: number;
   readonly from_offset: number;
@@ -107,6 +122,7 @@ export interface ScheduledJobTable {
 
 export interface Database {
   readonly meter: MeterTable;
+  readonly subject: SubjectTable;
   readonly sink_batch: SinkBatchTable;
   readonly stored_position: StoredPositionTable;
   readonly event_conflict: EventConflictTable;

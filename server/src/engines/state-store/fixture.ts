@@ -117,6 +117,7 @@ export async function emptyTables(store: StateStore): Promise<void> {
 
 const TABLES = [
   "meter",
+  "subject",
   "sink_batch",
   "stored_position",
   "event_conflict",

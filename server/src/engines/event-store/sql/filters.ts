@@ -108,13 +108,17 @@ export function meterConditions(
   assert(meter.aggregation === "COUNT" || meter.valuePath !== undefined, "every meter but COUNT has a value path");
   const conditions = [`namespace = ${binder.text(meter.namespace)}`, `type = ${binder.text(meter.eventType)}`];
   const lowerBounds = [bounds.from, meter.eventFrom].filter((bound) => bound !== undefined);
-  for (const bound of lowerBounds) {
-    conditions.push(`time >= ${instant(bound)}`);
-    conditions.push(`${HOUR_OF_EVENT} >= ${integer(Math.floor(bound / MICROS_PER_HOUR))}`);
-  }
-  if (bounds.to !== undefined) {
-    conditions.push(`time < ${instant(bounds.to)}`);
-    conditions.push(`${HOUR_OF_EVENT} <= ${integer(Math.floor(bounds.to / MICROS_PER_HOUR))}`);
-  }
+  for (const bound of lowerBounds) conditions.push(...fromCondition(bound));
+  if (bounds.to !== undefined) conditions.push(...toCondition(bounds.to));
   return conditions;
+}
+
+/** Events at or after the instant, stated twice: for the time, and for the hour in the sorting key. */
+export function fromCondition(from: Instant): readonly string[] {
+  return [`time >= ${instant(from)}`, `${HOUR_OF_EVENT} >= ${integer(Math.floor(from / MICROS_PER_HOUR))}`];
+}
+
+/** Events before the instant, stated twice like `fromCondition`. */
+export function toCondition(to: Instant): readonly string[] {
+  return [`time < ${instant(to)}`, `${HOUR_OF_EVENT} <= ${integer(Math.floor(to / MICROS_PER_HOUR))}`];
 }
