@@ -1,17 +1,22 @@
 /** Running the product as a process: start, the banner, signals, an orderly end. */
 
 import { createRequire } from "node:module";
+import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import { createLogger } from "./logger.ts";
-import { startProduct } from "./product.ts";
+import { type Product, startProduct } from "./product.ts";
+import { StartError } from "./start-error.ts";
 
 /** A process group's signal can reach the server twice, directly and through its parent; later ones mean it. */
 const IMPATIENCE_MS = 1_000;
 
-/** Starts the server and resolves when it has shut down after SIGTERM or SIGINT; Ctrl-C again ends it at once. */
+/**
+ * Starts the server and resolves when it has shut down after SIGTERM or SIGINT; Ctrl-C again ends it at once. Rejects with
+ * a `StartError` when it cannot start.
+ */
 export async function runServer(config: Config): Promise<void> {
   const logger = createLogger(config.log);
-  const product = await startProduct({ config, logger, version: packageVersion() });
+  const product = await start(config, logger);
   process.stdout.write(banner(product.url, product.dataDirectory));
   const signal = await nextSignal();
   logger.info({ signal }, "shutting down: finishing requests and the batch under way");
@@ -19,6 +24,16 @@ export async function runServer(config: Config): Promise<void> {
   await product.stop();
   logger.info("stopped");
   logger.flush();
+}
+
+async function start(config: Config, logger: Logger): Promise<Product> {
+  try {
+    return await startProduct({ config, logger, version: packageVersion() });
+  } catch (error) {
+    logger.debug({ err: error }, "the start failed");
+    logger.flush();
+    throw new StartError(error);
+  }
 }
 
 async function nextSignal(): Promise<NodeJS.Signals> {

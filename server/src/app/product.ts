@@ -8,7 +8,9 @@
 import { randomBytes } from "node:crypto";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import type { Operation } from "@tallystick/contract";
 import type { Logger } from "pino";
+import { SubjectService, subjectOperations } from "../customers/index.ts";
 import { type EventLog, openEmbeddedLog } from "../engines/event-log/index.ts";
 import { type ChdbEngine, createEventStore, type EventStore, startChdbEngine } from "../engines/event-store/index.ts";
 import { Loop } from "../engines/jobs/index.ts";
@@ -21,10 +23,10 @@ import {
   firstRetainedOffset,
 
 } from "../events/index.ts";
-import { createHttpServer, type HttpServer } from "../http/index.ts";
+import { createHttpServer, type HttpServer, infoOperations, INGEST_PATH } from "../http/index.ts";
 import { systemClock } from "../kernel/clock.ts";
 import { Fault } from "../kernel/fault.ts";
-import { createUlidSource } from "../kernel/id.ts";
+import { createUlidSource, type UlidSource } from "../kernel/id.ts";
 import { instantFromMicros } from "../kernel/instant.ts";
 import { MeterService, meterOperations } from "../meters/index.ts";
 import { explainEvents, usageOperations, UsageService } from "../usage/index.ts";
@@ -192,9 +194,13 @@ function createMeters(config: Config, state: StateStore): MeterService {
     db: state.db,
     namespace: config.namespace,
     clock: systemClock,
-    newId: createUlidSource(systemClock, (count) => randomBytes(count)),
+    newId: createIds(),
     reservedEventTypes: config.reservedEventTypes.map((source) => new RegExp(source, "u")),
   });
+}
+
+function createIds(): UlidSource {
+  return createUlidSource(systemClock, (count) => randomBytes(count));
 }
 
 /** Waits until everything that was acknowledged before the start is stored. */
@@ -214,8 +220,7 @@ interface Modules {
 function createHttp(options: ProductOptions, engines: Engines, modules: Modules): HttpServer {
   const { config, logger, version } = options;
   const { log, engine, store, state } = engines;
-  const { meters, metrics } = modules;
-  const positions = (): ReadonlyMap<number, number> => new Map(modules.positions);
+  const { metrics } = modules;
   const clock = systemClock;
   const namespace = config.namespace;
   const { maxPast, maxFuture, ...limits } = config.ingest;
@@ -229,16 +234,8 @@ function createHttp(options: ProductOptions, engines: Engines, modules: Modules)
       ...(maxFuture === undefined ? {} : { maxFutureMicros: maxFuture.ms * 1000 }),
     },
   });
-  const timed = metrics.timed(store);
-  const explain = (events: Parameters<typeof explainEvents>[1]) => explainEvents(meters, events, () => false);
-  const listing = new EventListing({ store: timed, namespace, clock, positions, explain });
-  const usage = new UsageService({ meters, store: timed, clock, positions, customers: unknownCustomers("not_found") });
   return createHttpServer({
-    operations: [
-      ...meterOperations(meters),
-      ...usageOperations(usage),
-      ...eventOperations({ listing, db: state.db, namespace, subjectsOfCustomers: unknownCustomers("validation") }),
-    ],
+    operations: createOperations(config, engines, modules),
     ingest: {
       maxBodyBytes: config.ingest.maxBodyBytes,
       accept: async (body, contentType) => {
@@ -264,10 +261,43 @@ function createHttp(options: ProductOptions, engines: Engines, modules: Modules)
     version,
     onRequest: (record) => {
       metrics.served(record);
-      logger.info(record, "request");
+      // The metrics count accepted events; at thousands of requests a second a line for each costs more than parsing it.
+      const isRoutine = record.method === "POST" && record.path === INGEST_PATH && record.status < 300;
+      logger[isRoutine ? "debug" : "info"](record, "request");
     },
     onError: (error, requestId) => logger.error({ err: error, requestId }, "a request failed"),
   });
+}
+
+/** Everything that the API answers by the contract, except for ingest. */
+function createOperations({ namespace }: Config, { store, state }: Engines, modules: Modules): readonly Operation[] {
+  const { meters, metrics } = modules;
+  const clock = systemClock;
+  const db = state.db;
+  const positions = (): ReadonlyMap<number, number> => new Map(modules.positions);
+  const timed = metrics.timed(store);
+  const explain = (events: Parameters<typeof explainEvents>[1]) => explainEvents(meters, events, () => false);
+  const listing = new EventListing({ store: timed, namespace, clock, positions, explain });
+  const subjects = new SubjectService({ db, namespace, clock, newId: createIds() });
+  const usage = new UsageService({
+    meters,
+    store: timed,
+    clock,
+    positions,
+    customers: unknownCustomers("not_found"),
+    subjectNames: (keys) => subjects.names(keys),
+  });
+  return [
+    ...meterOperations(meters),
+    ...usageOperations(usage),
+    ...eventOperations({ listing, db, namespace, subjectsOfCustomers: unknownCustomers("validation") }),
+    ...subjectOperations(subjects),
+    ...infoOperations({
+      clock,
+      countBySubject: (period) => store.countBySubject({ namespace, ...period, upTo: positions() }),
+      progress: (clientId) => store.progress(clientId),
+    }),
+  ];
 }
 
 /** No customers exist yet, so every id that a request names is unknown: 404 in a query, 400 in a listing. */

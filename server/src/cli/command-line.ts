@@ -11,6 +11,7 @@ import { ConfigError, loadProcessConfig } from "../app/config.ts";
 import type { ConfigFlags } from "../app/config.ts";
 import { SETTINGS } from "../app/config/settings.ts";
 import { nearestName } from "../app/config/suggestion.ts";
+import { StartError } from "../app/start-error.ts";
 import { versions } from "./versions.ts";
 
 /** Where the command line writes. */
@@ -24,6 +25,7 @@ const PROCESS_OUTPUT: Output = {
   error: (text) => void process.stderr.write(text),
 };
 
+const EXIT_FAILURE = 1;
 const EXIT_MISUSE = 2;
 
 /** The commands there are; README.md mentions each. */
@@ -141,7 +143,7 @@ function misspeltCommand(first: string | undefined): string | undefined {
 
 /**
  * Runs the command line `args` (without executable and script) and resolves with the exit code once it has finished;
- * for `serve` that is after the server has shut down. Rejects when the server fails.
+ * for `serve` that is after the server has shut down. Rejects when the server fails while it runs.
  */
 export async function runCommandLine(args: readonly string[], output: Output = PROCESS_OUTPUT): Promise<number> {
   const misspelt = misspeltCommand(args[0]);
@@ -154,6 +156,10 @@ export async function runCommandLine(args: readonly string[], output: Output = P
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_MISUSE;
+    if (error instanceof StartError) {
+      output.error(`tallystick: cannot start: ${error.message}\n`);
+      return EXIT_FAILURE;
+    }
     if (!(error instanceof ConfigError)) throw error;
     output.error(`tallystick: the configuration cannot be used:\n${error.message.replaceAll(/^/gmu, "  ")}\n`);
     return EXIT_MISUSE;

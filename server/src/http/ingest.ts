@@ -18,7 +18,9 @@ export interface IngestOptions {
 const HELD_BODIES = 16;
 
 /** Returns what answers an ingest request; it throws the faults of the body and of `accept`. */
-export function createIngest(options: IngestOptions): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
+export function createIngest(
+  options: IngestOptions,
+): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
   const bodies = new BodyReader(options.maxBodyBytes, options.maxBodyBytes * HELD_BODIES);
   return async (request, response) => {
     const events = await bodies.read(request, (body) => options.accept(body, request.headers["content-type"]));

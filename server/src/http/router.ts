@@ -6,7 +6,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type Operation, type OperationRequest, queryRecord, validationIssues } from "@tallystick/contract";
 import { type Context, Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
+import type { StatusCode } from "hono/utils/http-status";
 import type { z } from "zod";
 import { Fault } from "../kernel/fault.ts";
 import { problemReply } from "./problem.ts";
@@ -29,10 +29,6 @@ export interface RouterOptions {
 /** Builds the application; further plain routes may be added to it before it serves. */
 export function createRouter(options: RouterOptions): Hono<RouterEnv> {
   const app = new Hono<RouterEnv>();
-  const tooLarge = (): never => {
-    throw new Fault("too_large", "body_too_large", `the request body is larger than ${MAX_BODY_BYTES} bytes`);
-  };
-  app.use(bodyLimit({ maxSize: MAX_BODY_BYTES, onError: tooLarge }));
   for (const operation of options.operations) {
     const path = operation.route.path.replaceAll(/\{(\w+)\}/g, ":$1");
     app.on(operation.route.method.toUpperCase(), path, (context) => answer(operation, context));
@@ -41,7 +37,8 @@ export function createRouter(options: RouterOptions): Hono<RouterEnv> {
     const requestId = options.requestId(context.env.incoming);
     if (!(error instanceof Fault) || error.kind === "internal") options.onError(error, requestId);
     const reply = problemReply(error, requestId);
-    return new Response(reply.body, { status: reply.status, headers: reply.headers });
+    // The context's own way of making a response keeps headers that were set before the error, such as Allow.
+    return context.newResponse(reply.body, reply.status as StatusCode, reply.headers);
   });
   return app;
 }
@@ -63,7 +60,11 @@ export function closeRouter(app: Hono<RouterEnv>, extraMethods: ReadonlyMap<stri
     });
   }
   app.notFound((context) => {
-    throw new Fault("not_found", "route_not_found", `there is no route ${context.req.path}; the API is described at /docs`);
+    throw new Fault(
+      "not_found",
+      "route_not_found",
+      `there is no route ${context.req.path}; the API is described at /docs`,
+    );
   });
 }
 
@@ -93,12 +94,34 @@ async function parseBody(operation: Operation, context: Context<RouterEnv>): Pro
   }
   let value: unknown;
   try {
-    value = JSON.parse(await context.req.text());
+    value = JSON.parse(await readText(context.env.incoming));
   } catch (error) {
     if (error instanceof Fault) throw error;
-    throw new Fault("validation", "invalid_json", `invalid JSON: ${error instanceof Error ? error.message : String(error)}`);
+    throw new Fault(
+      "validation",
+      "invalid_json",
+      `invalid JSON: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
   return parsePart("schema" in media ? media.schema : undefined, value, "request body");
+}
+
+/** The body as text. Reads Node's own stream, which knows the size of a body that was not announced only as it comes. */
+async function readText(incoming: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = Number(incoming.headers["content-length"] ?? 0);
+  if (size <= MAX_BODY_BYTES) {
+    size = 0;
+    // Leaving the loop must not destroy the request: the connection still has to carry the answer.
+    for await (const chunk of incoming.iterator({ destroyOnReturn: false })) {
+      const bytes: Buffer = chunk;
+      size += bytes.length;
+      if (size > MAX_BODY_BYTES) break;
+      chunks.push(bytes);
+    }
+  }
+  if (size <= MAX_BODY_BYTES) return Buffer.concat(chunks).toString();
+  throw new Fault("too_large", "body_too_large", `the request body is larger than ${MAX_BODY_BYTES} bytes`);
 }
 
 function parsePart(schema: unknown, value: unknown, part: string): unknown {

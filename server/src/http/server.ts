@@ -15,7 +15,8 @@ import { createIngest, type IngestOptions } from "./ingest.ts";
 import { problemReply } from "./problem.ts";
 import { closeRouter, createRouter, type RouterEnv } from "./router.ts";
 
-const INGEST_PATH = "/api/v1/events";
+/** Where events are sent. */
+export const INGEST_PATH = "/api/v1/events";
 /** Longer than the idle timeout of common load balancers, so that it is never the server that closes first. */
 const KEEP_ALIVE_MS = 65_000;
 /** A request must have arrived completely after this time. */
@@ -67,7 +68,6 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     const id = chooseRequestId(request.headers["x-request-id"]);
     const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
     const method = request.method ?? "GET";
-    ids.set(request, id);
     if (state.isDraining) response.setHeader("connection", "close");
     response.once("close", () => {
       const durationMs = performance.now() - startedMs;
@@ -79,6 +79,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
         sendProblem(request, response, error, id);
       });
     } else {
+      ids.set(request, id);
       void listener(request, response);
     }
   };
@@ -118,7 +119,8 @@ function addPlainRoutes(app: Hono<RouterEnv>, options: HttpServerOptions, state:
   const json = { "content-type": "application/json" };
   app.get("/healthz/live", () => new Response(`{"status":"ok"}`, { headers: json }));
   app.get("/healthz/ready", async () => {
-    if (state.isDraining) throw new Fault("unavailable", "draining", "the server is shutting down", { retryAfterSeconds: 5 });
+    if (state.isDraining)
+      throw new Fault("unavailable", "draining", "the server is shutting down", { retryAfterSeconds: 5 });
     await options.checkReadiness();
     return new Response(`{"status":"ok"}`, { headers: json });
   });

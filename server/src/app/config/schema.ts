@@ -131,7 +131,7 @@ const ingest = z
     maxBodyBytes: integer(10_485_760, 1024, 1_073_741_824, "Largest request body, after decompression. Above: 413."),
     maxEvents: integer(10_000, 1, 1_000_000, "Most events in one request. Above: 400."),
     maxEventBytes: integer(1_048_576, 256, 67_108_864, "Largest single event as received. Above: 400."),
-    maxAttributeBytes: integer(1024, 16, 65_536, "Longest `id`, `source`, `type` and `subject`, each. Above: 400."),
+    maxAttributeBytes: integer(1024, 16, 65_535, "Longest `id`, `source`, `type` and `subject`, each. Above: 400."),
     maxDepth: integer(64, 1, 1000, "Deepest nesting of an event's `data`. Above: 400."),
     maxPast: duration("Events older than this at arrival are rejected with 400. Not set: every age is accepted."),
     maxFuture: duration("Events further ahead than this are rejected with 400. Not set: no limit."),
