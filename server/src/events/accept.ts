@@ -10,7 +10,7 @@ import { Fault } from "../kernel/fault.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { type Instant, instantFromMicros } from "../kernel/instant.ts";
 import { stampMissingTimes } from "./event-codec.ts";
-import { type BodyShape, type IngestLimits, type ParsedEvents, parseEvents, parseInSlices } from "./request-parser.ts";
+import { type BodyShape, EventParser, type IngestLimits, type ParsedEvents, parseInSlices } from "./request-parser.ts";
 
 /** Media types of an ingest request and what their bodies may be. */
 const BODY_SHAPES: ReadonlyMap<string, BodyShape> = new Map([
@@ -29,26 +29,25 @@ export interface AcceptorOptions {
 export class EventAcceptor {
   readonly limits: IngestLimits;
   readonly #log: EventLog;
-  readonly #namespace: Uint8Array;
+  readonly #parser: EventParser;
   readonly #clock: Clock;
   #lastIngestedAt: Instant;
 
   constructor(options: AcceptorOptions) {
     this.limits = options.limits;
     this.#log = options.log;
-    this.#namespace = new TextEncoder().encode(options.namespace);
+    this.#parser = new EventParser(new TextEncoder().encode(options.namespace), options.limits);
     this.#clock = options.clock;
     this.#lastIngestedAt = options.log.lastIngestedAt ?? instantFromMicros(0);
   }
 
   /**
    * Accepts the events of a body of the given `Content-Type`. Resolves with their number once they are durable. Throws the
-   * faults of `parseEvents`, `invalid_content_type`, and `log_unavailable` when the log cannot take them.
+   * faults of `EventParser`, `invalid_content_type`, and `log_unavailable` when the log cannot take them.
    */
   async accept(body: Uint8Array, contentType: string | undefined): Promise<number> {
     const shape = bodyShape(contentType);
-    const parser = parseEvents(body, shape, this.#namespace, this.limits, this.#clock.now());
-    const events = await parseInSlices(parser);
+    const events = await parseInSlices(this.#parser.parse(body, shape, this.#clock.now()));
     if (events.count > 0) await this.#append(events);
     return events.count;
   }

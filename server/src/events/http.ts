@@ -28,7 +28,7 @@ export function eventOperations(options: EventOperationsOptions): readonly Opera
   const { listing, db, namespace, subjectsOfCustomers } = options;
   return [
     operation(listEventsRoute, async ({ query }) => {
-      if (query.customerId !== undefined) await subjectsOfCustomers(query.customerId);
+      const subjects = query.customerId === undefined ? undefined : await subjectsOfCustomers(query.customerId);
       const items = await listing.recent({
         from: instant("from", query.from),
         to: instant("to", query.to),
@@ -36,7 +36,9 @@ export function eventOperations(options: EventOperationsOptions): readonly Opera
         ingestedAtTo: instant("ingestedAtTo", query.ingestedAtTo),
         id: query.id,
         subject: query.subject,
+        subjects,
         limit: query.limit,
+        watchAs: query.clientId,
       });
       return textReply(`[${items.join(",")}]`);
     }),
@@ -51,6 +53,7 @@ export function eventOperations(options: EventOperationsOptions): readonly Opera
         ...(time === undefined ? {} : { time: timeFilter(time, "filter.time") }),
         ...(ingestedAt === undefined ? {} : { ingestedAt: timeFilter(ingestedAt, "filter.ingestedAt") }),
         ...(subjects === undefined ? {} : { subjects }),
+        ...(query.clientId === undefined ? {} : { watchAs: query.clientId }),
         limit: query.limit,
         cursor: query.cursor,
       });

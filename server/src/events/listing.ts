@@ -2,7 +2,13 @@
  * Listing stored events, newest first, with what is wrong with them in the eyes of the current meters and customers.
  */
 
-import type { EventListQuery, EventStore, ListPosition, PositionVector, StoredEvent } from "../engines/event-store/index.ts";
+import type {
+  EventListQuery,
+  EventStore,
+  ListPosition,
+  PositionVector,
+  StoredEvent,
+} from "../engines/event-store/index.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { Fault } from "../kernel/fault.ts";
 import { formatInstant, type Instant, instantFromMicros, parseInstant } from "../kernel/instant.ts";
@@ -32,13 +38,16 @@ export interface RecentEvents {
   /** Part of the id. */
   readonly id?: string | undefined;
   readonly subject?: string | undefined;
+  /** Events of these subjects only; none when it is empty. */
+  readonly subjects?: readonly string[] | undefined;
   readonly limit: number;
+  readonly watchAs?: string | undefined;
 }
 
 /** Conditions of the v2 list. */
 export type EventPageQuery = Pick<
   EventListQuery,
-  "id" | "source" | "subject" | "type" | "time" | "ingestedAt" | "subjects" | "limit"
+  "id" | "source" | "subject" | "type" | "time" | "ingestedAt" | "subjects" | "limit" | "watchAs"
 > & { readonly cursor?: string | undefined };
 
 export interface EventPage {
@@ -75,9 +84,13 @@ export class EventListing {
       ...(query.ingestedAtFrom === undefined && query.ingestedAtTo === undefined
         ? {}
         : { ingestedAt: between(query.ingestedAtFrom, query.ingestedAtTo) }),
-      ...(query.id === undefined || query.id === "" ? {} : { id: { op: "like", pattern: `%${escapeLike(query.id)}%` } }),
+      ...(query.id === undefined || query.id === ""
+        ? {}
+        : { id: { op: "like", pattern: `%${escapeLike(query.id)}%` } }),
       ...(query.subject === undefined ? {} : { subject: { op: "eq", value: query.subject } }),
+      ...(query.subjects === undefined ? {} : { subjects: query.subjects }),
       limit: query.limit,
+      ...(query.watchAs === undefined ? {} : { watchAs: query.watchAs }),
     });
     return await this.#items(events);
   }
@@ -128,7 +141,9 @@ function escapeLike(text: string): string {
 
 function refuseIf(isWrong: boolean, field: string, message: string): void {
   if (!isWrong) return;
-  throw new Fault("validation", "invalid_period", message, { fields: [{ code: "invalid_period", message, field: `$.${field}` }] });
+  throw new Fault("validation", "invalid_period", message, {
+    fields: [{ code: "invalid_period", message, field: `$.${field}` }],
+  });
 }
 
 /** base64 of `<time>,<partition>-<offset>`, the place in the listing with its full precision. */

@@ -66,55 +66,74 @@ const ATTRIBUTES = [
   "dataschema",
 ] as const;
 const ATTRIBUTE_BYTES = ATTRIBUTES.map((name) => encoder.encode(name));
+const ALL_ATTRIBUTES: readonly number[] = [...ATTRIBUTES.keys()];
+/** Indexes of the attributes whose names have as many bytes as the position says; a name is looked up among those alone. */
+const ATTRIBUTES_BY_LENGTH: readonly (readonly number[])[] = Array.from({ length: 16 }, (_, length) =>
+  ATTRIBUTES.flatMap((name, attribute) => (name.length === length ? [attribute] : [])),
+);
+const VERSIONS = ["1.0", "0.3"].map((version) => encoder.encode(version));
 const [ID, SOURCE, TYPE, SUBJECT, DATA, TIME, SPECVERSION, DATACONTENTTYPE, DATASCHEMA] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
 /** Written to the log in this order. */
 const TEXT_ATTRIBUTES = [ID, SOURCE, TYPE, SUBJECT] as const;
 
-/**
- * Parses a body, yielding after each slice so that the caller can let other work run. Returns the events; throws a
- * `Fault` that lists every bad event. `now` bounds event times where the limits say so.
- */
-export function* parseEvents(
-  body: Uint8Array,
-  shape: BodyShape,
-  namespace: Uint8Array,
-  limits: IngestLimits,
-  now: Instant,
-): Generator<void, ParsedEvents> {
-  if (!isUtf8(body)) throw new Fault("validation", "invalid_json", "invalid JSON: the body is not valid UTF-8");
-  const batch = new BatchParser(body, namespace, limits, now);
-  try {
-    let pos = skipBlanks(body, 0, body.length);
-    if (body[pos] !== OPEN_BRACKET) {
-      if (shape === "batch") throw new Fault("validation", "invalid_event", "invalid event: the body must be an array");
-      pos = batch.event(pos, "$");
-      expectEnd(body, pos);
-      return batch.finish();
-    }
-    if (shape === "single") throw new Fault("validation", "invalid_event", "invalid event: the body must be one object");
-    pos = skipBlanks(body, pos + 1, body.length);
-    let sliceEnd = pos + SLICE_BYTES;
-    for (let isMore = body[pos] !== CLOSE_BRACKET; isMore; ) {
-      pos = skipBlanks(body, batch.event(pos, `$[${batch.seen}]`), body.length);
-      isMore = body[pos] === COMMA;
-      if (isMore) pos += 1;
-      if (pos > sliceEnd) {
-        sliceEnd = pos + SLICE_BYTES;
-        yield;
-      }
-    }
-    if (body[pos] !== CLOSE_BRACKET) throw new JsonSyntaxError(`expected "," or "]"`, pos);
-    expectEnd(body, pos + 1);
-    if (batch.seen === 0 && shape === "either") {
-      throw new Fault("validation", "invalid_event", "invalid event: no events found");
-    }
-    return batch.finish();
-  } catch (error) {
-    if (error instanceof JsonSyntaxError) {
-      throw new Fault("validation", "invalid_json", `invalid JSON: ${error.message}`, { fields: batch.errors });
-    }
-    throw error;
+/** Parses the bodies of one namespace's requests. */
+export class EventParser {
+  readonly #namespace: Uint8Array;
+  readonly #limits: IngestLimits;
+  /** Holds one event at a time and nothing between two slices, so that bodies under way at once can share it. */
+  readonly #tape: JsonTape;
+
+  constructor(namespace: Uint8Array, limits: IngestLimits) {
+    this.#namespace = namespace;
+    this.#limits = limits;
+    // The event itself is one level, its data is the next.
+    this.#tape = new JsonTape(limits.maxDepth + 1);
   }
+
+  /**
+   * Parses a body, yielding after each slice so that the caller can let other work run. Returns the events; throws a
+   * `Fault` that lists every bad event. `now` bounds event times where the limits say so.
+   */
+  *parse(body: Uint8Array, shape: BodyShape, now: Instant): Generator<void, ParsedEvents> {
+    if (!isUtf8(body)) throw new Fault("validation", "invalid_json", "invalid JSON: the body is not valid UTF-8");
+    const batch = new BatchParser(body, this.#tape, this.#namespace, this.#limits, now);
+    try {
+      return yield* parseBody(body, shape, batch);
+    } catch (error) {
+      if (error instanceof JsonSyntaxError) {
+        throw new Fault("validation", "invalid_json", `invalid JSON: ${error.message}`, { fields: batch.errors });
+      }
+      throw error;
+    }
+  }
+}
+
+function* parseBody(body: Uint8Array, shape: BodyShape, batch: BatchParser): Generator<void, ParsedEvents> {
+  let pos = skipBlanks(body, 0, body.length);
+  if (body[pos] !== OPEN_BRACKET) {
+    if (shape === "batch") throw new Fault("validation", "invalid_event", "invalid event: the body must be an array");
+    pos = batch.event(pos, "$");
+    expectEnd(body, pos);
+    return batch.finish();
+  }
+  if (shape === "single") throw new Fault("validation", "invalid_event", "invalid event: the body must be one object");
+  pos = skipBlanks(body, pos + 1, body.length);
+  let sliceEnd = pos + SLICE_BYTES;
+  for (let isMore = body[pos] !== CLOSE_BRACKET; isMore;) {
+    pos = skipBlanks(body, batch.event(pos, `$[${batch.seen}]`), body.length);
+    isMore = body[pos] === COMMA;
+    if (isMore) pos += 1;
+    if (pos > sliceEnd) {
+      sliceEnd = pos + SLICE_BYTES;
+      yield;
+    }
+  }
+  if (body[pos] !== CLOSE_BRACKET) throw new JsonSyntaxError(`expected "," or "]"`, pos);
+  expectEnd(body, pos + 1);
+  if (batch.seen === 0 && shape === "either") {
+    throw new Fault("validation", "invalid_event", "invalid event: no events found");
+  }
+  return batch.finish();
 }
 
 function expectEnd(body: Uint8Array, pos: number): void {
@@ -137,12 +156,11 @@ class BatchParser {
   readonly #lengths: number[] = [0, 0, 0, 0, 0];
   #path = "$";
 
-  constructor(body: Uint8Array, namespace: Uint8Array, limits: IngestLimits, now: Instant) {
+  constructor(body: Uint8Array, tape: JsonTape, namespace: Uint8Array, limits: IngestLimits, now: Instant) {
     this.#body = body;
     this.#limits = limits;
     this.#now = now;
-    // The event itself is one level, its data is the next.
-    this.#tape = new JsonTape(limits.maxDepth + 1);
+    this.#tape = tape;
     this.#out = new ByteBuffer(body.length + 64);
     writePayloadHeader(this.#out, namespace);
   }
@@ -150,7 +168,8 @@ class BatchParser {
   finish(): ParsedEvents {
     if (this.errors.length > 0) {
       const [first] = this.errors;
-      const more = this.errors.length > 1 ? ` (and ${this.errors.length - 1} more, see extensions.validationErrors)` : "";
+      const more =
+        this.errors.length > 1 ? ` (and ${this.errors.length - 1} more, see extensions.validationErrors)` : "";
       throw new Fault("validation", "invalid_event", `invalid event: ${first?.field}: ${first?.message}${more}`, {
         fields: this.errors,
       });
@@ -174,7 +193,10 @@ class BatchParser {
     }
     const size = end - (tape.starts[0] ?? 0);
     if (size > this.#limits.maxEventBytes) {
-      this.#error("", `the event is ${size} bytes long, the limit is ${this.#limits.maxEventBytes} (ingest.maxEventBytes)`);
+      this.#error(
+        "",
+        `the event is ${size} bytes long, the limit is ${this.#limits.maxEventBytes} (ingest.maxEventBytes)`,
+      );
     }
     this.#findAttributes();
     for (const attribute of TEXT_ATTRIBUTES) this.#checkText(attribute);
@@ -202,7 +224,9 @@ class BatchParser {
     const values = this.#values.fill(0);
     const end = tape.next[0] ?? 0;
     for (let key = 1; key < end; key = tape.next[key + 1] ?? end) {
-      for (let attribute = 0; attribute < ATTRIBUTE_BYTES.length; attribute++) {
+      const length = (tape.ends[key] ?? 0) - (tape.starts[key] ?? 0);
+      const isPlain = tape.kinds[key] === JSON_STRING;
+      for (const attribute of isPlain ? (ATTRIBUTES_BY_LENGTH[length] ?? []) : ALL_ATTRIBUTES) {
         const name = ATTRIBUTE_BYTES[attribute];
         if (name !== undefined && tape.equals(key, name)) {
           values[attribute] = key + 1;
@@ -222,15 +246,19 @@ class BatchParser {
       return this.#error(`.${name}`, `"${name}" must be a non-empty string`);
     }
     if (length > this.#limits.maxAttributeBytes && this.#textBytes(value).length > this.#limits.maxAttributeBytes) {
-      this.#error(`.${name}`, `"${name}" is longer than ${this.#limits.maxAttributeBytes} bytes (ingest.maxAttributeBytes)`);
+      this.#error(
+        `.${name}`,
+        `"${name}" is longer than ${this.#limits.maxAttributeBytes} bytes (ingest.maxAttributeBytes)`,
+      );
     }
   }
 
   #checkSpecVersion(): void {
-    const specversion = this.#optionalText(SPECVERSION);
-    if ((this.#values[SPECVERSION] ?? 0) === 0) {
-      this.#error(".specversion", `"specversion" is required: send "1.0"`);
-    } else if (specversion !== "1.0" && specversion !== "0.3") {
+    const value = this.#values[SPECVERSION] ?? 0;
+    if (value === 0) return this.#error(".specversion", `"specversion" is required: send "1.0"`);
+    const kind = this.#tape.kinds[value];
+    const isText = kind === JSON_STRING || kind === JSON_ESCAPED_STRING;
+    if (!isText || !VERSIONS.some((version) => this.#tape.equals(value, version))) {
       this.#error(".specversion", `"specversion" must be "1.0"`);
     }
   }
