@@ -5,7 +5,15 @@ import type { Database } from "../engines/state-store/index.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { Fault } from "../kernel/fault.ts";
 import { definitionErrors, groupByErrors, type Meter, type MeterChange, type MeterDraft } from "./meter.ts";
-import { findMeter, insertMeter, listMeters, markDeleted, type MeterListQuery, metersOfTypes, updateMeter } from "./store.ts";
+import {
+  findMeter,
+  insertMeter,
+  listMeters,
+  markDeleted,
+  type MeterListQuery,
+  metersOfTypes,
+  updateMeter,
+} from "./store.ts";
 
 export interface MeterServiceOptions {
   readonly db: Kysely<Database>;
@@ -50,7 +58,9 @@ export class MeterService {
     };
     if (await insertMeter(db, meter)) return meter;
     throw new Fault("conflict", "meter_slug_taken", "meter with the same slug already exists", {
-      fields: [{ code: "meter_slug_taken", message: `slug "${meter.slug}" is taken; choose another one`, field: "$.slug" }],
+      fields: [
+        { code: "meter_slug_taken", message: `slug "${meter.slug}" is taken; choose another one`, field: "$.slug" },
+      ],
     });
   }
 
@@ -108,7 +118,7 @@ export class MeterService {
     for (const wanted of meters) {
       const found = await findMeter(this.#options.db, this.#options.namespace, wanted.slug);
       if (found === null) {
-        await this.create(wanted);
+        await this.#createSeeded(wanted);
         continue;
       }
       const field = differingField(wanted, found);
@@ -118,6 +128,17 @@ export class MeterService {
             "make the two agree, or delete the meter, and start again",
         );
       }
+    }
+  }
+
+  async #createSeeded(wanted: SeededMeter): Promise<void> {
+    try {
+      await this.create(wanted);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      throw new Error(`meter "${wanted.slug}" of the configuration cannot be created: ${error.message}`, {
+        cause: error,
+      });
     }
   }
 }
@@ -156,6 +177,7 @@ function textErrors(part: Partial<MeterDraft>): readonly { code: string; message
 }
 
 function rejectIfAny(errors: readonly { code: string; message: string; field?: string }[]): void {
-  const [first] = errors;
-  if (first !== undefined) throw new Fault("validation", "invalid_meter", first.message, { fields: errors });
+  if (errors.length === 0) return;
+  const message = errors.map((error) => error.message).join("; ");
+  throw new Fault("validation", "invalid_meter", message, { fields: errors });
 }

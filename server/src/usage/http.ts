@@ -23,7 +23,7 @@ export function usageOperations(usage: UsageService): readonly Operation[] {
     return {
       status: 200,
       contentType: "text/csv",
-      body: usageCsv(query, rows),
+      body: usageCsv(query, rows, await usage.subjectNames(rows)),
       headers: { "content-disposition": `attachment; filename=${meter.slug}.csv` },
     } satisfies OperationReply;
   };

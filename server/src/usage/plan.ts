@@ -11,7 +11,6 @@ import { type Instant, parseInstant } from "../kernel/instant.ts";
 import { isTimeZone } from "../kernel/time-zone.ts";
 import { type Meter, meterView } from "../meters/index.ts";
 
-
 const SUBJECT = "subject";
 const CUSTOMER_ID = "customer_id";
 
@@ -25,7 +24,11 @@ export function planUsageQuery(
   const bounds = planBounds(request.from, request.to);
   const timeZone = request.windowTimeZone ?? "UTC";
   if (!isTimeZone(timeZone)) {
-    throw invalid("invalid_time_zone", `invalid time zone: ${timeZone}; use an IANA name such as Europe/Budapest`, "windowTimeZone");
+    throw invalid(
+      "invalid_time_zone",
+      `invalid time zone: ${timeZone}; use an IANA name such as Europe/Budapest`,
+      "windowTimeZone",
+    );
   }
   const groupBy = [...new Set(request.groupBy ?? [])];
   for (const key of groupBy) {
@@ -50,6 +53,7 @@ export function planUsageQuery(
     groupBy: groupBy.filter((key) => key !== SUBJECT && key !== CUSTOMER_ID),
     filters: planFilters(request, meter),
     upTo,
+    ...(request.clientId === undefined ? {} : { watchAs: request.clientId }),
   };
 }
 
@@ -64,7 +68,8 @@ export function planBounds(fromText: string | undefined, toText: string | undefi
   const from = instantParameter("from", fromText);
   const to = instantParameter("to", toText);
   if (from !== undefined && from === to) throw invalid("invalid_period", "from and to cannot be equal", "to");
-  if (from !== undefined && to !== undefined && from > to) throw invalid("invalid_period", "from must be before to", "from");
+  if (from !== undefined && to !== undefined && from > to)
+    throw invalid("invalid_period", "from must be before to", "from");
   return { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) };
 }
 
@@ -94,7 +99,9 @@ function planFilters(request: MeterQueryRequest, meter: Meter): UsageQuery["filt
     ...Object.entries(filterGroupBy ?? {})
       .filter(([, values]) => values.length > 0)
       .map(([key, values]) => [key, { op: "in", values }] as const),
-    ...Object.entries(advancedMeterGroupByFilters ?? {}).map(([key, filter]) => [key, textFilter(filter, `advancedMeterGroupByFilters.${key}`)] as const),
+    ...Object.entries(advancedMeterGroupByFilters ?? {}).map(
+      ([key, filter]) => [key, textFilter(filter, `advancedMeterGroupByFilters.${key}`)] as const,
+    ),
   ]);
 }
 

@@ -32,12 +32,22 @@ function rowJson(query: UsageQuery, row: UsageRow): string {
   return `{"value":${row.value},${rest.slice(1)}`;
 }
 
-/** The CSV body, with a header line and `\n` line ends. `customer_id` follows the subject where rows carry it. */
-export function usageCsv(query: UsageQuery, rows: readonly UsageRow[]): string {
+/**
+ * The CSV body, with a header line and `\n` line ends. `customer_id` follows the subject where rows carry it. `subjectNames`
+ * are the names of those subjects that exist as entities, none by default: if there are any, each subject is followed by its name, or by the
+ * subject again if it has none, so that the column always says something.
+ */
+export function usageCsv(
+  query: UsageQuery,
+  rows: readonly UsageRow[],
+  subjectNames: ReadonlyMap<string, string> = new Map(),
+): string {
+  const isNamed = query.groupBySubject && subjectNames.size > 0;
   const header = [
     "window_start",
     "window_end",
     ...(query.groupBySubject ? ["subject"] : []),
+    ...(isNamed ? ["subject_display_name"] : []),
     ...(query.groupByCustomer ? ["customer_id"] : []),
     ...query.groupBy,
     "value",
@@ -46,6 +56,7 @@ export function usageCsv(query: UsageQuery, rows: readonly UsageRow[]): string {
     formatInstant(row.windowStart),
     formatInstant(row.windowEnd),
     ...(query.groupBySubject ? [row.subject ?? ""] : []),
+    ...(isNamed ? [subjectNames.get(row.subject ?? "") ?? row.subject ?? ""] : []),
     ...(query.groupByCustomer ? [row.customerId ?? ""] : []),
     ...row.groups,
     csvValue(row.value),

@@ -29,6 +29,8 @@ export interface UsageServiceOptions {
   readonly positions: () => PositionVector;
   /** The customers with these ids, in this order; throws a `not_found` fault when one is unknown. */
   readonly customers: (ids: readonly string[]) => Promise<readonly CustomerSubjects[]>;
+  /** What to call those of the subjects that exist as entities. */
+  readonly subjectNames: (subjects: readonly string[]) => Promise<ReadonlyMap<string, string>>;
 }
 
 /** A query's result together with what was asked, for encoding. */
@@ -51,6 +53,12 @@ export class UsageService {
     const customers = await this.#options.customers(request.filterCustomerId ?? []);
     const query = planUsageQuery(request, meter, customers, this.#options.positions());
     return { meter, query, rows: await this.#options.store.queryUsage(query) };
+  }
+
+  /** What to call the subjects of an answer's rows; empty when none of them exists as an entity. */
+  async subjectNames(rows: readonly UsageRow[]): Promise<ReadonlyMap<string, string>> {
+    const subjects = new Set(rows.flatMap(({ subject }) => subject ?? []));
+    return subjects.size === 0 ? new Map() : await this.#options.subjectNames([...subjects]);
   }
 
   /** Distinct subjects of the events that the meter covers, sorted. */
