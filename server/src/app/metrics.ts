@@ -157,7 +157,8 @@ export class Metrics {
       };
     };
     return {
-      queryUsage: (query) => time(`usage_${query.meter.aggregation.toLowerCase()}`, store.queryUsage.bind(store))(query),
+      queryUsage: (query) =>
+        time(`usage_${query.meter.aggregation.toLowerCase()}`, store.queryUsage.bind(store))(query),
       listEvents: time("event_list", store.listEvents.bind(store)),
       listValues: time("values", store.listValues.bind(store)),
     };

@@ -21,9 +21,8 @@ import {
   EventListing,
   eventOperations,
   firstRetainedOffset,
-
 } from "../events/index.ts";
-import { createHttpServer, type HttpServer, infoOperations, INGEST_PATH } from "../http/index.ts";
+import { createHttpServer, type HttpServer, infoOperations } from "../http/index.ts";
 import { systemClock } from "../kernel/clock.ts";
 import { Fault } from "../kernel/fault.ts";
 import { createUlidSource, type UlidSource } from "../kernel/id.ts";
@@ -261,9 +260,7 @@ function createHttp(options: ProductOptions, engines: Engines, modules: Modules)
     version,
     onRequest: (record) => {
       metrics.served(record);
-      // The metrics count accepted events; at thousands of requests a second a line for each costs more than parsing it.
-      const isRoutine = record.method === "POST" && record.path === INGEST_PATH && record.status < 300;
-      logger[isRoutine ? "debug" : "info"](record, "request");
+      logger.info(record, "request");
     },
     onError: (error, requestId) => logger.error({ err: error, requestId }, "a request failed"),
   });

@@ -59,7 +59,9 @@ export function timeFilter(filter: FilterTime, field: string): TimeFilter {
   const value = parseInstant(String(operand));
   if (value === null) {
     const message = `"${field}.${operator}" must be an RFC 3339 date-time with offset, such as 2026-01-31T00:00:00Z`;
-    throw new Fault("validation", "invalid_time", message, { fields: [{ code: "invalid_time", message, field: `$.${field}` }] });
+    throw new Fault("validation", "invalid_time", message, {
+      fields: [{ code: "invalid_time", message, field: `$.${field}` }],
+    });
   }
   return { op, value };
 }
@@ -74,7 +76,9 @@ function members<Member>(operand: unknown, max: number, field: string): Member[]
   assert(Array.isArray(operand), "the contract lets only arrays pass here");
   if (operand.length === 0 || operand.length > max) {
     const message = `"${field}" must have 1 to ${max} members, not ${operand.length}`;
-    throw new Fault("validation", "invalid_filter", message, { fields: [{ code: "invalid_filter", message, field: `$.${field}` }] });
+    throw new Fault("validation", "invalid_filter", message, {
+      fields: [{ code: "invalid_filter", message, field: `$.${field}` }],
+    });
   }
   return operand;
 }

@@ -1,4 +1,4 @@
 /** The HTTP shell around the modules' operations. */
 
 export { infoOperations } from "./info.ts";
-export { createHttpServer, type HttpServer, INGEST_PATH, type RequestRecord } from "./server.ts";
+export { createHttpServer, type HttpServer, type RequestRecord } from "./server.ts";

@@ -16,7 +16,7 @@ import { problemReply } from "./problem.ts";
 import { closeRouter, createRouter, type RouterEnv } from "./router.ts";
 
 /** Where events are sent. */
-export const INGEST_PATH = "/api/v1/events";
+const INGEST_PATH = "/api/v1/events";
 /** Longer than the idle timeout of common load balancers, so that it is never the server that closes first. */
 const KEEP_ALIVE_MS = 65_000;
 /** A request must have arrived completely after this time. */

@@ -13,7 +13,9 @@ export interface SinkWorkerOptions {
   readonly logEnd: number;
   readonly store: EventStoreOptions;
   /** A port to the embedded state store, or the URL of a PostgreSQL. */
-  readonly state: { readonly kind: "shared"; readonly port: MessagePort } | { readonly kind: "postgres"; readonly url: string };
+  readonly state:
+    | { readonly kind: "shared"; readonly port: MessagePort }
+    | { readonly kind: "postgres"; readonly url: string };
   readonly limits: { readonly events: number; readonly bytes: number; readonly months: number };
   readonly lingerMs: number;
   /** URL of a module whose `onStep` is awaited after each step of a batch: crash tests stop the world there. */

@@ -8,11 +8,13 @@
 import { randomUUID } from "node:crypto";
 import * as http from "node:http";
 import { Readable } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 import type { ClickHouseClient } from "@clickhouse/client";
 import { ClickHouseError, ClickHouseLogLevel, createClient } from "@clickhouse/client";
 import { type Clock, systemClock } from "../../kernel/clock.ts";
 import { Fault } from "../../kernel/fault.ts";
 import { QueryWatch } from "./query-watch.ts";
+import { AFTER_INSERTS_HEADER } from "./chdb/process-protocol.ts";
 import { EVENT_COLUMNS } from "./row-block.ts";
 import { BOOTSTRAP, SCHEMA } from "./schema.ts";
 import type { Cell } from "./sql/aggregations/aggregation.ts";
@@ -66,6 +68,10 @@ const MAX_CONNECTIONS = 16;
 const ONE_BLOCK_ROWS = "1000000000";
 
 const INSERT = `INSERT INTO ${EVENTS_TABLE} (${EVENT_COLUMNS.map(([name]) => name).join(", ")}) FORMAT RowBinary`;
+
+/** Sent before and still running, on any connection. */
+const RUNNING_INSERTS = `SELECT count() FROM system.processes WHERE query_kind = 'Insert' AND query LIKE 'INSERT INTO ${EVENTS_TABLE}%'`;
+const SETTLE_POLL_MS = 20;
 
 const CONNECTION_FAILURES = new Set(["ECONNREFUSED", "ECONNRESET", "ENOENT", "EPIPE", "ETIMEDOUT", "EHOSTUNREACH"]);
 
@@ -157,6 +163,23 @@ class ClickHouseStore implements EventStore {
         },
       });
       await stream.toArray();
+    });
+  }
+
+  async settle(): Promise<void> {
+    while ((await this.#runningInserts()) > 0) await delay(SETTLE_POLL_MS);
+  }
+
+  async #runningInserts(): Promise<number> {
+    return await this.#request(async () => {
+      const result = await this.#client.query({
+        query: RUNNING_INSERTS,
+        format: "JSONCompactEachRow",
+        clickhouse_settings: this.#querySettings,
+        http_headers: { [AFTER_INSERTS_HEADER]: "1" },
+      });
+      const rows: readonly (readonly Cell[])[] = await result.json();
+      return wholeNumber(rows[0]?.[0]);
     });
   }
 

@@ -89,6 +89,10 @@ export class ReferenceStore implements EventStore {
     this.#tokens.add(token);
   }
 
+  async settle(): Promise<void> {
+    // An insert is over when it returns.
+  }
+
   async countEvents(partition: number): Promise<number> {
     return this.#rows.filter((row) => row.event.partition === partition).length;
   }

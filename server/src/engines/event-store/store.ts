@@ -180,6 +180,11 @@ export interface EventStore {
   migrate(): Promise<void>;
   /** Inserts a block in one piece. `token` identifies it: a block with a token seen before is ignored. */
   insert(block: RowBlock, token: string): Promise<void>;
+  /**
+   * Resolves when no insert is running any more, also none whose client is gone: only then a look at what is stored tells
+   * what an interrupted insert has done.
+   */
+  settle(): Promise<void>;
   /** How many events of the log partition are stored. */
   countEvents(partition: number): Promise<number>;
   /** The highest offset of the log partition that is stored; -1 when there is none. */

@@ -89,6 +89,8 @@ export class Sink {
   /** Finishes the batch that was under way and returns the first offset that is not stored. */
   async #recover(): Promise<number> {
     const { partition, log, store, db, claims, limits } = this.#options;
+    // An insert of the sink before this one may still be running in the store.
+    await store.settle();
     const progress = await loadProgress(db, partition);
     assert(log.end(partition) >= progress.next, "the event log holds every event that was stored from it");
     // Every stored event was claimed before it was inserted, so fewer claims than events means that claims were lost.

@@ -18,7 +18,7 @@ import { pipeline } from "node:stream/promises";
 import { assert } from "../../../kernel/assert.ts";
 import { bindParameters } from "./binding.ts";
 import type { EngineProcessOptions, EngineReport } from "./process-protocol.ts";
-import { SOCKET_NAME } from "./process-protocol.ts";
+import { AFTER_INSERTS_HEADER, SOCKET_NAME } from "./process-protocol.ts";
 import { decodeRequest, insertFromFile, settingsClause } from "./request.ts";
 import { SessionPool } from "./session-pool.ts";
 
@@ -74,18 +74,37 @@ function openPools(): Pools {
   };
 }
 
+/** Inserts from the arrival of their headers on. */
+const insertsUnderWay = new Set<Promise<unknown>>();
+
 async function answer(pools: Pools, request: IncomingMessage): Promise<Uint8Array> {
   const url = new URL(request.url ?? "/", "http://engine");
   if (url.pathname === "/ping") return Buffer.from("Ok.\n");
   const body = url.searchParams.has("query") ? Buffer.alloc(0) : await readBody(request);
   const { sql, params, settings, isBodyData } = decodeRequest(url, request.headers["content-type"], body);
   if (!isBodyData) {
+    if (request.headers[AFTER_INSERTS_HEADER] !== undefined) await Promise.allSettled(insertsUnderWay);
     return await pools.queries.run(bindParameters(sql, params) + settingsClause(settings), DEFAULT_FORMAT);
   }
+  const insert = insertRows(pools, request, (path) => insertFromFile(sql, path, settings));
+  insertsUnderWay.add(insert);
+  try {
+    return await insert;
+  } finally {
+    insertsUnderWay.delete(insert);
+  }
+}
+
+/** Inserts the rows in the request's body; a request whose client went away before its end inserts nothing. */
+async function insertRows(
+  pools: Pools,
+  request: IncomingMessage,
+  statement: (path: string) => string,
+): Promise<Uint8Array> {
   const path = join(options.runtimeDirectory, `${randomUUID()}.rows`);
   try {
     await pipeline(request, createWriteStream(path));
-    return await pools.inserts.run(insertFromFile(sql, path, settings), DEFAULT_FORMAT);
+    return await pools.inserts.run(statement(path), DEFAULT_FORMAT);
   } finally {
     await rm(path, { force: true });
   }

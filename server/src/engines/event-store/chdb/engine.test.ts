@@ -1,10 +1,10 @@
 /** The supervisor: recovery from native faults, one process per data directory, no orphans. */
 
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { instantFromMicros } from "../../../kernel/instant.ts";
 import { createEventStore } from "../clickhouse-store.ts";
@@ -101,6 +101,29 @@ test("a killed process is started again; inserts that are repeated count once", 
   await store.insert(block(0, rows), "ev/0/0");
   expect(await store.countEvents(0)).toBe(6 * rows);
 });
+
+test("settle waits for an insert whose client is gone", async () => {
+  const engine = await start(await temporaryDirectory());
+  const store = openStore(engine);
+  await store.migrate();
+  const client = createEventStore({ endpoint: { kind: "embedded", socketPath: engine.socketPath } });
+  const rows = 50_000;
+  const orphan = client.insert(block(0, rows), "orphan").catch(() => undefined);
+  await expect.poll(() => runningFiles(engine)).toBe(1);
+  await client.close();
+  await store.settle();
+  const stored = await store.countEvents(0);
+  await orphan;
+  await store.settle();
+  // All or nothing, and nothing appears after settle.
+  expect([0, rows]).toContain(stored);
+  expect(await store.countEvents(0)).toBe(stored);
+});
+
+/** Rows of inserts that the engine has not finished with. */
+function runningFiles(engine: ChdbEngine): number {
+  return readdirSync(dirname(engine.socketPath)).filter((name) => name.endsWith(".rows")).length;
+}
 
 test("a data directory has one engine; the next one waits until it is free", async () => {
   const directory = join(await temporaryDirectory(), "data");

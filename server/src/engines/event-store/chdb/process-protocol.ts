@@ -21,3 +21,9 @@ export interface StopRequest {
 
 /** Name of the socket in the runtime directory. */
 export const SOCKET_NAME = "engine.sock";
+
+/**
+ * Header of a statement that waits for all inserts which arrived before it, whether their clients are still there or not.
+ * A ClickHouse server ignores it.
+ */
+export const AFTER_INSERTS_HEADER = "x-tallystick-after-inserts";
