@@ -11,7 +11,7 @@ import {
 import type { Kysely } from "kysely";
 import type { Database } from "../engines/state-store/index.ts";
 import { Fault } from "../kernel/fault.ts";
-import { type Instant, parseInstant } from "../kernel/instant.ts";
+import { type Instant, instantTextError, parseInstant } from "../kernel/instant.ts";
 import { listConflicts } from "./conflicts.ts";
 import type { EventListing } from "./listing.ts";
 import { textFilter, timeFilter } from "./wire-filter.ts";
@@ -87,7 +87,7 @@ function instant(name: string, text: string | undefined): Instant | undefined {
   if (text === undefined) return undefined;
   const parsed = parseInstant(text);
   if (parsed === null) {
-    const message = `"${name}" must be an RFC 3339 date-time with offset, such as 2026-01-31T00:00:00Z`;
+    const message = `"${name}" ${instantTextError(text)}`;
     throw new Fault("validation", "invalid_time", message, {
       fields: [{ code: "invalid_time", message, field: `$.${name}` }],
     });

@@ -94,6 +94,11 @@ describe("an event is accepted", () => {
     expect(outcome(`{"specversion":"1.0","id":"${id}","source":"s","type":"t","subject":"u"}`)).toBe(1);
   });
 
+  test("with the zero time of some clients, which is no time", () => {
+    const decoded = decode(parseText(JSON.stringify({ ...VALID, time: "0001-01-01T00:00:00Z" })).out.view());
+    expect(decoded.map(({ isTimeGiven }) => isTimeGiven)).toEqual([false]);
+  });
+
   test("with names that are escaped, and the last of repeated names counts", () => {
     const text = `{"id":"first","i\\u0064":"second","specversion":"\\u0031.0","source":"s","type":"t","subject":"u"}`;
     expect(decode(parseText(text).out.view()).map(({ id }) => id)).toEqual(["second"]);

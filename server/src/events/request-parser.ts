@@ -45,6 +45,8 @@ export interface ParsedEvents {
 
 /** 2200-01-01T00:00:00Z: event times lie between the epoch and here. */
 const TIME_LIMIT = 7_258_118_400_000_000;
+/** What some languages' clients send for a time that was never set. */
+const ZERO_TIME = "0001-01-01T00:00:00Z";
 /** Bodies are parsed in slices of about this size, so that a large one does not hold up the event loop. */
 const SLICE_BYTES = 256 * 1024;
 
@@ -282,7 +284,7 @@ class BatchParser {
   /** The event's time; null when it came without one. */
   #time(): Instant | null {
     const text = this.#optionalText(TIME);
-    if (text === null) return null;
+    if (text === null || text === ZERO_TIME) return null;
     const time = text === undefined ? null : parseInstant(text);
     if (time === null) {
       this.#error(".time", `"time" must be an RFC 3339 date-time with offset, such as "2026-01-31T12:00:00Z"`);

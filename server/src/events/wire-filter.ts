@@ -7,7 +7,7 @@ import type { FilterString, FilterTime } from "@tallystick/contract";
 import type { TextFilter, TimeFilter } from "../engines/event-store/index.ts";
 import { assert } from "../kernel/assert.ts";
 import { Fault } from "../kernel/fault.ts";
-import { parseInstant } from "../kernel/instant.ts";
+import { instantTextError, parseInstant } from "../kernel/instant.ts";
 
 /** Most members of `$in`, `$nin`, `$and` and `$or`. */
 const MAX_MEMBERS = 100;
@@ -58,7 +58,7 @@ export function timeFilter(filter: FilterTime, field: string): TimeFilter {
   assert(op === "gt" || op === "gte" || op === "lt" || op === "lte", `the contract knows the operator ${operator}`);
   const value = parseInstant(String(operand));
   if (value === null) {
-    const message = `"${field}.${operator}" must be an RFC 3339 date-time with offset, such as 2026-01-31T00:00:00Z`;
+    const message = `"${field}.${operator}" ${instantTextError(String(operand))}`;
     throw new Fault("validation", "invalid_time", message, {
       fields: [{ code: "invalid_time", message, field: `$.${field}` }],
     });

@@ -91,6 +91,20 @@ const maxFractionDigits = 9;
  * and `z`, and outside the range of instants.
  */
 export function parseInstant(text: string): Instant | null {
+  const micros = parseMicros(text);
+  return micros !== null && Number.isSafeInteger(micros) ? instantFromMicros(micros) : null;
+}
+
+/** What is wrong with a text that `parseInstant` refuses, as the end of a sentence that begins with the field's name. */
+export function instantTextError(text: string): string {
+  if (parseMicros(text) === null) {
+    return `must be an RFC 3339 date-time with offset, such as 2026-01-31T00:00:00Z, not ${JSON.stringify(text)}`;
+  }
+  return `is out of range: it must lie in the years 1685 to 2254, not ${text}; leave a bound out for no limit`;
+}
+
+/** Microseconds since the epoch, exact only within the range of instants. */
+function parseMicros(text: string): number | null {
   const century = twoDigits(text, 0);
   const yearOfCentury = twoDigits(text, 2);
   const month = twoDigits(text, 5);
@@ -125,12 +139,12 @@ export function parseInstant(text: string): Instant | null {
   if (offsetMinutes === null) return null;
 
   const minutes = hour * 60 + minute - offsetMinutes;
-  const micros =
+  return (
     daysFromCivil(year, month, day) * microsPerDay +
     minutes * microsPerMinute +
     second * microsPerSecond +
-    fractionMicros;
-  return Number.isSafeInteger(micros) ? instantFromMicros(micros) : null;
+    fractionMicros
+  );
 }
 
 /** RFC 3339 in UTC with `Z`; a fraction only when it is not zero, without trailing zeros: `2024-01-01T00:00:00.5Z`. */

@@ -12,7 +12,7 @@ import {
   updateMeterRoute,
 } from "@tallystick/contract";
 import { Fault } from "../kernel/fault.ts";
-import { formatInstant, parseInstant } from "../kernel/instant.ts";
+import { formatInstant, instantTextError, parseInstant } from "../kernel/instant.ts";
 import type { Meter } from "./meter.ts";
 import type { MeterService } from "./service.ts";
 
@@ -29,7 +29,7 @@ export function meterOperations(meters: MeterService): readonly Operation[] {
       if (eventFrom === undefined) return jsonReply(meterBody(await meters.create(rest)));
       const instant = parseInstant(eventFrom);
       if (instant === null) {
-        const message = `eventFrom must be an RFC 3339 date-time with offset, such as "2026-01-31T00:00:00Z"`;
+        const message = `"eventFrom" ${instantTextError(eventFrom)}`;
         const fields = [{ code: "invalid_time", message, field: "$.eventFrom" }];
         throw new Fault("validation", "invalid_time", message, { fields });
       }

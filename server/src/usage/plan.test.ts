@@ -112,6 +112,12 @@ function refusalOf(run: () => unknown): unknown {
   }
 }
 
+test("a bound beyond what instants can be says so, and what to do", () => {
+  const refusal = refusalOf(() => planBounds(undefined, "9999-12-31T23:59:59Z"));
+  expect(refusal).toMatchObject({ message: expect.stringContaining(`"to" is out of range`) });
+  expect(refusal).toMatchObject({ message: expect.stringContaining("leave a bound out") });
+});
+
 test("bounds keep microseconds, and one of them is enough", () => {
   const from = "2026-01-01T00:00:00.000001Z";
   expect(planBounds(from, undefined)).toEqual({ from: parseInstant(from) });

@@ -7,7 +7,7 @@ import type { MeterQueryRequest } from "@tallystick/contract";
 import type { CustomerSubjects, PositionVector, UsageQuery } from "../engines/event-store/index.ts";
 import { textFilter } from "../events/index.ts";
 import { Fault } from "../kernel/fault.ts";
-import { type Instant, parseInstant } from "../kernel/instant.ts";
+import { type Instant, instantTextError, parseInstant } from "../kernel/instant.ts";
 import { isTimeZone } from "../kernel/time-zone.ts";
 import { type Meter, meterView } from "../meters/index.ts";
 
@@ -77,7 +77,7 @@ function instantParameter(name: string, text: string | undefined): Instant | und
   if (text === undefined) return undefined;
   const instant = parseInstant(text);
   if (instant === null) {
-    const message = `"${name}" must be an RFC 3339 date-time with offset, such as 2026-01-31T00:00:00Z, not ${JSON.stringify(text)}`;
+    const message = `"${name}" ${instantTextError(text)}`;
     throw invalid("invalid_time", message, name);
   }
   return instant;

@@ -22,7 +22,7 @@ import {
 import { numericValue, propertyText } from "../../src/engines/event-store/reference-values.ts";
 import { ReferenceStore } from "../../src/engines/event-store/reference.ts";
 import { assert } from "../../src/kernel/assert.ts";
-import { explainValue } from "../../src/meters/property-value.ts";
+import { explainValue } from "../../src/meters/index.ts";
 import { compare, type Question } from "./comparison.ts";
 import { randomWorld, type World } from "./random-events.ts";
 import { paths, randomListQuery, randomUsageQuery, randomValuesQuery } from "./random-queries.ts";
