@@ -147,3 +147,15 @@ test.each([
   await query.run;
   expect(await watch.progress("a")).toMatchObject({ read: 3, total: 3 });
 });
+
+test("numbers that arrive after the end do not undo it", async () => {
+  const looked = Promise.withResolvers<readonly RunningQuery[]>();
+  const { watch, start } = watchOver({ look: () => looked.promise });
+  const query = start("a");
+  const asked = watch.progress("a");
+  query.end.resolve(90);
+  await query.run;
+  looked.resolve([{ label: query.label, read: 30, planned: 100 }]);
+  expect(await asked).toMatchObject({ read: 90, total: 90 });
+  expect(await watch.progress("a")).toMatchObject({ read: 90, total: 90 });
+});
