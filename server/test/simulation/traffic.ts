@@ -50,6 +50,8 @@ const PAUSE_MS = 200;
 const BURST_RARITY = 80;
 const BURST_BATCHES = 30;
 const LARGE_EVENTS = 60;
+/** Longer than the product can be away, on a machine that is busy with other things too. */
+const DELIVERY_DEADLINE_MS = 150_000;
 const REQUEST_TIMEOUT_MS = 15_000;
 
 export class Ledger {
@@ -184,7 +186,14 @@ async function burst(options: ClientOptions, old: readonly SentBatch[]): Promise
 
 async function deliver(options: ClientOptions, batch: SentBatch): Promise<void> {
   if (!batch.isGivenUp) {
-    while (!(await send(options, batch, REQUEST_TIMEOUT_MS))) await delay(RETRY_MS);
+    const deadlineMs = performance.now() + DELIVERY_DEADLINE_MS;
+    while (!(await send(options, batch, REQUEST_TIMEOUT_MS))) {
+      if (performance.now() > deadlineMs) {
+        options.ledger.problems.push(`a batch was not acknowledged, although it was sent ${batch.sends} times`);
+        return;
+      }
+      await delay(RETRY_MS);
+    }
     return;
   }
   // Some clients do not even wait for the answer.

@@ -186,10 +186,14 @@ export class Sink {
     return batch;
   }
 
-  /** The same attempt at the same batch has the same token, so that a repeated one adds nothing. */
+  /**
+   * The same attempt at the same recorded batch has the same token, so that a repeated one adds nothing. The stored-at
+   * instant tells a batch from an earlier one with the same boundaries, whose record was lost in a power cut: the store may
+   * have noted that one's token without having its rows.
+   */
   async #insert(batch: PreparedBatch, attempt = 0): Promise<void> {
-    const { partition, from, to, block } = batch;
-    const token = `ev/${partition}/${from}/${to}${attempt === 0 ? "" : `/${attempt}`}`;
+    const { partition, from, to, storedAt, block } = batch;
+    const token = `ev/${partition}/${from}/${to}/${storedAt}/${attempt}`;
     if (block.rows > 0) await this.#options.store.insert(block, token);
     await this.#step("inserted");
   }
