@@ -232,6 +232,38 @@ export const listEventConflictsQuerySchema = z.object({
 /** Parameters of `GET /api/v1/events/conflicts`. */
 export type ListEventConflictsQuery = z.output<typeof listEventConflictsQuerySchema>;
 
+/** Values of a parameter that can be repeated; more belong into several streams. */
+const MAX_STREAM_VALUES = 100;
+
+const streamPositionSchema = z.string().min(1);
+
+function streamFilter(attribute: string, example: string) {
+  const description = `Only events of exactly this \`${attribute}\`. Repeat it for alternatives.`;
+  return repeatedParameter(z.string().min(1), { description, example: [example] }, { maxItems: MAX_STREAM_VALUES });
+}
+
+export const streamEventsQuerySchema = z.object({
+  type: streamFilter("type", "prompt"),
+  source: streamFilter("source", "chat-service"),
+  subject: streamFilter("subject", "customer-1"),
+  lastEventId: streamPositionSchema.optional().openapi({
+    description: "Like the header `Last-Event-ID`, which wins: the stream goes on after the message with this `id`.",
+    example: "0-41",
+  }),
+});
+
+/** Parameters of `GET /api/v1/events/stream`. */
+export type StreamEventsQuery = z.output<typeof streamEventsQuerySchema>;
+
+export const streamedEventSchema = ingestedEventSchema
+  .pick({ event: true, ingestedAt: true })
+  .openapi("StreamedEvent", {
+    description: "The `data` of a message of the event stream: an event that was accepted.",
+  });
+
+/** The `data` of a message of the event stream. */
+export type StreamedEvent = z.output<typeof streamedEventSchema>;
+
 const exampleEvent = {
   specversion: "1.0",
   id: "5c10fade-1c9e-4d6c-8275-c52c36731d3c",
@@ -329,5 +361,55 @@ export const listEventConflictsRoute = createRoute({
       content: { "application/json": { schema: eventConflictPageSchema } },
     },
     ...problemResponses([400, 500, 503]),
+  },
+});
+
+const exampleStream = [
+  ": events follow as they are accepted\nid: 0-41\n\n",
+  "id: 0-42\nevent: event\n",
+  `data: ${JSON.stringify({ event: exampleEvent, ingestedAt: "2026-01-15T10:00:01.25Z" })}\n\n`,
+  ": keep-alive\n\n",
+].join("");
+
+export const streamEventsRoute = createRoute({
+  method: "get",
+  path: "/api/v1/events/stream",
+  operationId: "streamEvents",
+  tags: ["Events"],
+  summary: "Watch events arrive",
+  description:
+    "Server-sent events: a message for every event from now on, as soon as it is accepted and on disk. Parameters of " +
+    "different names must all match.\n\n" +
+    "It shows **arrivals**: a duplicate or a conflict appears again, with an `id` of its own, although it does not count. " +
+    "The order is that of acceptance.\n\n" +
+    "Every message has an `id`. Pass the last one in `Last-Event-ID` and the stream goes on after it without a gap or a " +
+    "repeat, as browsers do by themselves. A message that has only an `id` tells how far the stream has looked. The log " +
+    "keeps events for a day, unless configured otherwise; the answer to an older position is 400.\n\n" +
+    "A client that reads slowly lags behind. When the log no longer holds what comes next for it, the stream ends with a " +
+    "message `event: error`, whose `data` is a `Problem`. A comment every 15 seconds keeps the connection alive. At most " +
+    "32 streams can be open. This operation is an extension of Tallystick.\n\n" +
+    "Try it: `curl -N 'http://localhost:8888/api/v1/events/stream?type=prompt'`",
+  request: {
+    query: streamEventsQuerySchema,
+    headers: z.object({
+      "Last-Event-ID": streamPositionSchema.optional().openapi({
+        description: "The `id` of the last message that was received; the stream goes on after it.",
+        example: "0-41",
+      }),
+    }),
+  },
+  responses: {
+    200: {
+      description: "Messages `event`, whose `data` is a `StreamedEvent` in one line, until the client leaves.",
+      content: {
+        "text/event-stream": {
+          schema: z.string().openapi({ description: "Server-sent events in UTF-8.", example: exampleStream }),
+        },
+      },
+    },
+    ...problemResponses([400, 500, 503], {
+      400: "A parameter is wrong, or the log no longer holds what follows the position (`stream_position_expired`).",
+      503: "Too many streams are open, or the server is shutting down. Try again after the seconds in `Retry-After`.",
+    }),
   },
 });

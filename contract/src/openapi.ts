@@ -12,6 +12,8 @@ import {
   listEventConflictsRoute,
   listEventsRoute,
   listEventsV2Route,
+  streamedEventSchema,
+  streamEventsRoute,
 } from "./events.ts";
 import { filterIdExactSchema, filterStringSchema, filterTimeSchema } from "./filters.ts";
 import { debugMetricsRoute, getProgressRoute, listCurrenciesRoute } from "./info.ts";
@@ -48,6 +50,7 @@ export const routes: readonly RouteConfig[] = [
   listEventsRoute,
   listEventsV2Route,
   listEventConflictsRoute,
+  streamEventsRoute,
   listMetersRoute,
   createMeterRoute,
   getMeterRoute,
@@ -87,6 +90,7 @@ const components = {
   FilterTime: filterTimeSchema,
   FilterIDExact: filterIdExactSchema,
   Event: eventSchema,
+  StreamedEvent: streamedEventSchema,
 };
 
 const DESCRIPTION = `Tallystick counts usage and bills for it. Send **events**, define **meters** over them, **query** usage.

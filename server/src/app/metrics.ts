@@ -33,6 +33,7 @@ export class Metrics {
   readonly #querySeconds: Histogram;
   readonly #requestSeconds: Histogram;
   readonly #engineRestarts: Counter;
+  readonly #eventStreams: Gauge;
 
   constructor(namespace: string, lag: () => LogLag) {
     const registers = [this.registry];
@@ -97,6 +98,11 @@ export class Metrics {
       help: "Parts of the product that ended unexpectedly and were started again.",
       labelNames: ["part"],
     });
+    this.#eventStreams = new Gauge({
+      registers,
+      name: "tallystick_event_streams",
+      help: "Clients that watch events as they are accepted.",
+    });
     this.#watchLag(lag);
   }
 
@@ -135,9 +141,15 @@ export class Metrics {
     this.#batchSeconds.observe(report.durationMs / 1000);
   }
 
+  /** A stream lasts as long as its client watches, which says nothing about the time that anyone waits. */
   served(record: RequestRecord): void {
+    if (record.isStream) return;
     const status = `${Math.floor(record.status / 100)}xx`;
     this.#requestSeconds.observe({ method: record.method, status }, record.durationMs / 1000);
+  }
+
+  streams(open: number): void {
+    this.#eventStreams.set(open);
   }
 
   restarted(part: "event_store" | "sink"): void {

@@ -20,6 +20,7 @@ import {
   EventAcceptor,
   EventListing,
   eventOperations,
+  EventTail,
   firstRetainedOffset,
 } from "../events/index.ts";
 import { createHttpServer, type HttpServer, infoOperations } from "../http/index.ts";
@@ -40,6 +41,10 @@ const PARTITION = 0;
 const MAX_BATCH_MONTHS = 100;
 /** How long the start waits for the sink to store what was acknowledged before. */
 const CATCH_UP_MS = 60_000;
+/** Streams of accepted events at the same time; each computes in the thread that serves all requests. */
+const MAX_EVENT_STREAMS = 32;
+/** Shorter than the idle timeouts of common load balancers. */
+const STREAM_KEEP_ALIVE_MS = 15_000;
 const HOUR_MS = 3_600_000;
 const HOUR_MICROS = HOUR_MS * 1000;
 
@@ -233,6 +238,7 @@ function createHttp(options: ProductOptions, engines: Engines, modules: Modules)
       ...(maxFuture === undefined ? {} : { maxFutureMicros: maxFuture.ms * 1000 }),
     },
   });
+  const tail = new EventTail({ log, partition: PARTITION, namespace });
   return createHttpServer({
     operations: createOperations(config, engines, modules),
     ingest: {
@@ -246,6 +252,13 @@ function createHttp(options: ProductOptions, engines: Engines, modules: Modules)
         }
       },
       onAccepted: (events) => metrics.accepted(events),
+    },
+    eventStream: {
+      open: ({ type, source, subject, lastEventId }, signal) =>
+        tail.open({ types: type, sources: source, subjects: subject, after: lastEventId }, signal),
+      maxStreams: MAX_EVENT_STREAMS,
+      keepAliveMs: STREAM_KEEP_ALIVE_MS,
+      onStreams: (open) => metrics.streams(open),
     },
     checkReadiness: async () => {
       const probes = await Promise.allSettled([store.ping(), state.ping()]);

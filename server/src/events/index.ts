@@ -1,4 +1,4 @@
-/** Events: accepting, storing and listing them. */
+/** Events: accepting, storing, listing and watching them. */
 
 export { EventAcceptor } from "./accept.ts";
 export { deleteConflictsBefore } from "./conflicts.ts";
@@ -7,4 +7,5 @@ export { EventListing } from "./listing.ts";
 export type { IngestLimits } from "./request-parser.ts";
 export { firstRetainedOffset } from "./sink/retention.ts";
 export { Sink, type SinkOptions, type SinkReport, type SinkStep } from "./sink/sink.ts";
+export { EventTail } from "./tail/tail.ts";
 export { textFilter } from "./wire-filter.ts";

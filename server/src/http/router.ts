@@ -124,8 +124,16 @@ async function readText(incoming: IncomingMessage): Promise<string> {
   throw new Fault("too_large", "body_too_large", `the request body is larger than ${MAX_BODY_BYTES} bytes`);
 }
 
+/** A query string by a route's schema; for requests that do not go through the router. Fault: `invalid_request`. */
+export function parseQuery<Schema extends z.ZodType>(schema: Schema, search: URLSearchParams): z.output<Schema> {
+  return parse(schema, queryRecord(search), "query parameter");
+}
+
 function parsePart(schema: unknown, value: unknown, part: string): unknown {
-  if (!isSchema(schema)) return undefined;
+  return isSchema(schema) ? parse(schema, value, part) : undefined;
+}
+
+function parse<Schema extends z.ZodType>(schema: Schema, value: unknown, part: string): z.output<Schema> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issues = validationIssues(result.error);

@@ -70,6 +70,7 @@ test("metrics have the documented names and count what happens", async () => {
   );
   expect(names.toSorted()).toEqual([
     "tallystick_engine_restarts_total counter",
+    "tallystick_event_streams gauge",
     "tallystick_http_request_duration_seconds histogram",
     "tallystick_ingest_accepted_total counter",
     "tallystick_ingest_conflicts_total counter",
