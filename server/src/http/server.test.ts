@@ -1,14 +1,21 @@
-/** The HTTP shell around operations that misbehave: what clients see of defects, faults and a drain. */
+/** The HTTP shell around operations that misbehave: what clients see of defects, faults, streams and a drain. */
 
+import { once } from "node:events";
+import { connect } from "node:net";
 import { createMeterRoute, getMeterRoute, jsonReply, operation, problemSchema } from "@tallystick/contract";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Fault } from "../kernel/fault.ts";
+import type { EventStreamOptions, StreamSlice } from "./event-stream.ts";
 import { createHttpServer, type HttpServer, type RequestRecord } from "./server.ts";
 
 let server: HttpServer;
 let url: string;
 const records: RequestRecord[] = [];
 const errors: { readonly error: unknown; readonly requestId: string }[] = [];
+let openStream: EventStreamOptions["open"] = () => {
+  throw new Error("not set");
+};
+let metricsText = async (): Promise<string> => "";
 let getMeter: () => Promise<never> = async () => {
   throw new Error("not set");
 };
@@ -28,8 +35,14 @@ beforeEach(async () => {
       },
       onAccepted: () => undefined,
     },
+    eventStream: {
+      open: (query, signal) => openStream(query, signal),
+      maxStreams: 1,
+      keepAliveMs: 5,
+      onStreams: () => undefined,
+    },
     checkReadiness: async () => undefined,
-    metrics: { contentType: "text/plain", text: async () => "" },
+    metrics: { contentType: "text/plain", text: async () => await metricsText() },
     version: "1",
     onRequest: (record) => records.push(record),
     onError: (error, requestId) => errors.push({ error, requestId }),
@@ -113,6 +126,37 @@ test("every request is recorded once, with its final status", async () => {
   expect(records[0]?.durationMs).toBeGreaterThan(0);
 });
 
+test("an answer under way arrives whole although the server closes and the client is slow", async () => {
+  const text = "x".repeat(30_000_000);
+  metricsText = async () => text;
+  const socket = connect(Number(new URL(url).port), "127.0.0.1");
+  socket.write("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n");
+  // The first bytes are there, the system's buffers are full, and the rest waits in the server when it closes.
+  await once(socket, "readable");
+  const closing = server.close(60_000);
+  let received = 0;
+  for await (const chunk of socket) received += (chunk as Buffer).length;
+  expect(received).toBeGreaterThan(text.length);
+  await closing;
+});
+
+test("closing ends idle connections at once, and cuts answers only after the grace", async () => {
+  const idle = connect(Number(new URL(url).port), "127.0.0.1");
+  const stuck = Promise.withResolvers<void>();
+  metricsText = async () => {
+    stuck.resolve();
+    return await new Promise(() => undefined);
+  };
+  const busy = fetch(`${url}/metrics`);
+  await stuck.promise;
+  const [, , outcome] = await Promise.allSettled([
+    new Promise((resolve) => idle.once("close", resolve)),
+    server.close(50),
+    busy,
+  ]);
+  expect(outcome.status).toBe("rejected");
+});
+
 test("while it drains the probe fails and connections are not kept", async () => {
   expect((await fetch(`${url}/healthz/ready`)).status).toBe(200);
   server.refuseReadiness();
@@ -124,4 +168,119 @@ test("while it drains the probe fails and connections are not kept", async () =>
 
 test("a taken port is refused", async () => {
   await expect(server.listen("127.0.0.1", Number(new URL(url).port))).rejects.toThrow();
+});
+
+describe("event streams", () => {
+  const streamPath = "/api/v1/events/stream";
+  const slice = (offset: number, ...json: readonly string[]): StreamSlice => ({
+    position: `0-${offset}`,
+    events: json.map((text) => ({ position: `0-${offset}`, json: text })),
+  });
+
+  test("a message is one line whatever its JSON looks like, and a fault is the last message", async () => {
+    openStream = async function* () {
+      yield slice(6);
+      yield slice(7, '{"a":\r\n1,\n\nid: 9\r"b":"\u2028"}');
+      throw new Fault("validation", "stream_position_expired", "gone", { fields: [{ code: "c", message: "gone" }] });
+    };
+    const response = await fetch(`${url}${streamPath}`, { headers: { "x-request-id": "r" } });
+    expect(response.headers.get("content-type")).toBe("text/event-stream");
+    const [start, event, failure, rest] = (await response.text()).split("\n\n");
+    expect(start).toBe(": events follow as they are accepted\nid: 0-6");
+    expect(event).toBe('id: 0-7\nevent: event\ndata: {"a":  1,  id: 9 "b":"\u2028"}');
+    const [name, data = ""] = failure?.split("\ndata: ") ?? [];
+    expect(name).toBe("event: error");
+    expect(problemSchema.parse(JSON.parse(data))).toMatchObject({ detail: "gone", instance: "urn:request:r" });
+    expect(rest).toBe("");
+    expect(errors).toEqual([]);
+    expect(records).toMatchObject([{ status: 200, isStream: true }]);
+  });
+
+  test("a defect in the middle is reported and shows nothing of its cause", async () => {
+    openStream = async function* () {
+      yield slice(1);
+      throw new Error("secret cause");
+    };
+    const text = await (await fetch(`${url}${streamPath}`)).text();
+    expect(text).toContain("event: error\n");
+    expect(text).not.toContain("secret");
+    expect(errors).toHaveLength(1);
+  });
+
+  test.each([
+    [[slice(1), slice(5)], /^: events [^\n]+\nid: 0-1\n\n: keep-alive\nid: 0-5\n\n: keep-alive\n\n: keep-alive\n/],
+    [[slice(1), slice(5, "{}")], /id: 0-5\nevent: event\ndata: {}\n\n: keep-alive\n\n: keep-alive\n\n: keep-alive\n/],
+  ])("comments keep it alive and say how far it has looked, each position once (%#)", async (slices, expected) => {
+    openStream = async function* (_query, signal) {
+      yield* slices;
+      await new Promise((resolve) => signal.addEventListener("abort", resolve));
+    };
+    const response = await fetch(`${url}${streamPath}`);
+    let text = "";
+    for await (const chunk of response.body ?? []) {
+      text += Buffer.from(chunk).toString();
+      if (text.split("keep-alive").length > 3) break;
+    }
+    expect(text).toMatch(expected);
+  });
+
+  test.each([
+    ["", undefined],
+    ["?lastEventId=0-1", undefined],
+    ["?lastEventId=0-1", ""],
+    ["?lastEventId=0-1", "0-2"],
+  ])("%j with the header %j", async (search, header) => {
+    const queries: unknown[] = [];
+    openStream = (query) => {
+      queries.push(query.lastEventId);
+      throw new Fault("validation", "c", "refused");
+    };
+    const headers = header === undefined ? {} : { "last-event-id": header };
+    expect((await fetch(`${url}${streamPath}${search}`, { headers })).status).toBe(400);
+    expect(queries).toEqual([search === "" ? undefined : header === "0-2" ? "0-2" : "0-1"]);
+  });
+
+  test("a slow client stops the reading, and a closing server cuts it off", async () => {
+    let pulled = 0;
+    openStream = async function* () {
+      const json = JSON.stringify("x".repeat(100_000));
+      for (;;) yield slice(++pulled, json);
+    };
+    const socket = connect(Number(new URL(url).port), "127.0.0.1").pause();
+    socket.write(`GET ${streamPath} HTTP/1.1\r\nhost: x\r\n\r\n`);
+    let before = -1;
+    const isStill = (): boolean => pulled > 0 && pulled === before;
+    await vi.waitFor(
+      () => {
+        const result = isStill();
+        before = pulled;
+        expect(result).toBe(true);
+      },
+      { timeout: 20_000, interval: 200 },
+    );
+    // What the kernel keeps for both ends of a connection is a few megabytes.
+    expect(pulled).toBeLessThan(300);
+    const startedMs = performance.now();
+    await server.close(60_000);
+    expect(performance.now() - startedMs).toBeLessThan(10_000);
+    socket.destroy();
+  });
+
+  test("beyond the limit it is refused, and a client that leaves frees its place", async () => {
+    openStream = async function* (_query, signal) {
+      yield slice(1);
+      await new Promise((resolve) => signal.addEventListener("abort", resolve));
+    };
+    const leave = new AbortController();
+    await fetch(`${url}${streamPath}`, { signal: leave.signal });
+    const refused = await fetch(`${url}${streamPath}`);
+    expect([refused.status, refused.headers.get("retry-after")]).toEqual([503, "5"]);
+    expect((await problemOf(refused)).detail).toContain("limit");
+    leave.abort();
+    const again = new AbortController();
+    await vi.waitFor(async () => {
+      expect((await fetch(`${url}${streamPath}`, { signal: again.signal })).status).toBe(200);
+    });
+    again.abort();
+  });
 });

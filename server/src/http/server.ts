@@ -1,5 +1,5 @@
 /**
- * The HTTP server: request ids, one log line per request, ingest, the operations, the reference page, probes and metrics;
+ * The HTTP server: request ids, one log line per request, ingest, event streams, the operations, the reference page, probes and metrics;
  * and an orderly end.
  */
 
@@ -10,13 +10,17 @@ import { getRequestListener } from "@hono/node-server";
 import { openApiDocument, type Operation } from "@tallystick/contract";
 import type { Hono } from "hono";
 import { Fault } from "../kernel/fault.ts";
+import { Connections } from "./connections.ts";
 import { docsAssets, docsPage } from "./docs-page.ts";
+import { EventStreams, type EventStreamOptions } from "./event-stream.ts";
 import { createIngest, type IngestOptions } from "./ingest.ts";
 import { problemReply } from "./problem.ts";
 import { closeRouter, createRouter, type RouterEnv } from "./router.ts";
 
 /** Where events are sent. */
 const INGEST_PATH = "/api/v1/events";
+/** Where events are watched as they are accepted. */
+const STREAM_PATH = "/api/v1/events/stream";
 /** Longer than the idle timeout of common load balancers, so that it is never the server that closes first. */
 const KEEP_ALIVE_MS = 65_000;
 /** A request must have arrived completely after this time. */
@@ -31,11 +35,14 @@ export interface RequestRecord {
   readonly path: string;
   readonly status: number;
   readonly durationMs: number;
+  /** The answer was an event stream: it took as long as the client wanted to watch. */
+  readonly isStream: boolean;
 }
 
 export interface HttpServerOptions {
   readonly operations: readonly Operation[];
   readonly ingest: IngestOptions;
+  readonly eventStream: EventStreamOptions;
   /** Resolves when every engine answers; rejects with the reason otherwise. */
   readonly checkReadiness: () => Promise<void>;
   readonly metrics: { readonly contentType: string; readonly text: () => Promise<string> };
@@ -49,7 +56,7 @@ export interface HttpServer {
   listen(host: string, port: number): Promise<number>;
   /** Answers the probe with 503 from now on, so that load balancers look elsewhere. */
   refuseReadiness(): void;
-  /** Takes no new connections, lets requests under way finish for at most `graceMs`, then closes all. */
+  /** Takes no new connections, ends streams at once, lets other requests finish for at most `graceMs`, closes all. */
   close(graceMs: number): Promise<void>;
 }
 
@@ -59,25 +66,38 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const state = { isDraining: false };
   const app = createRouter({ operations: options.operations, requestId, onError: options.onError });
   addPlainRoutes(app, options, state);
-  closeRouter(app, new Map([[INGEST_PATH, ["POST"]]]));
+  closeRouter(
+    app,
+    new Map([
+      [INGEST_PATH, ["POST"]],
+      [STREAM_PATH, ["GET"]],
+    ]),
+  );
   const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
   const ingest = createIngest(options.ingest);
+  const streams = new EventStreams(options.eventStream, options.onError);
 
   const serve = (request: IncomingMessage, response: ServerResponse): void => {
     const startedMs = performance.now();
     const id = chooseRequestId(request.headers["x-request-id"]);
     const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
     const method = request.method ?? "GET";
+    connections.begin(request, response);
     if (state.isDraining) response.setHeader("connection", "close");
     response.once("close", () => {
       const durationMs = performance.now() - startedMs;
-      options.onRequest({ requestId: id, method, path, status: response.statusCode, durationMs });
+      const status = response.statusCode;
+      const isStream = path === STREAM_PATH && status === 200;
+      options.onRequest({ requestId: id, method, path, status, durationMs, isStream });
     });
+    const refuse = (error: unknown): void => {
+      if (!(error instanceof Fault)) options.onError(error, id);
+      sendProblem(request, response, error, id);
+    };
     if (method === "POST" && path === INGEST_PATH) {
-      ingest(request, response).catch((error: unknown) => {
-        if (!(error instanceof Fault)) options.onError(error, id);
-        sendProblem(request, response, error, id);
-      });
+      ingest(request, response).catch(refuse);
+    } else if (method === "GET" && path === STREAM_PATH) {
+      streams.serve(request, response, id).catch(refuse);
     } else {
       ids.set(request, id);
       void listener(request, response);
@@ -87,14 +107,16 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     { keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: REQUEST_TIMEOUT_MS, maxHeaderSize: MAX_HEADER_BYTES },
     serve,
   );
+  const connections = new Connections(server);
   return {
     listen: (host, port) => listen(server, host, port),
     refuseReadiness: () => {
       state.isDraining = true;
     },
-    close: (graceMs) => {
+    close: async (graceMs) => {
       state.isDraining = true;
-      return close(server, graceMs);
+      await streams.close();
+      await connections.close(graceMs);
     },
   };
 }
@@ -153,15 +175,4 @@ async function listen(server: Server, host: string, port: number): Promise<numbe
       resolve(typeof address === "object" && address !== null ? address.port : port);
     });
   });
-}
-
-async function close(server: Server, graceMs: number): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  server.closeIdleConnections();
-  const timer = setTimeout(() => server.closeAllConnections(), graceMs);
-  // Connections that become idle while requests finish would otherwise stay open until their keep-alive ends.
-  const idle = setInterval(() => server.closeIdleConnections(), 50);
-  await closed;
-  clearTimeout(timer);
-  clearInterval(idle);
 }
