@@ -1,4 +1,4 @@
 /** The HTTP shell around the modules' operations. */
 
-export { infoOperations } from "./info.ts";
+export { infoOperations } from "./info/info.ts";
 export { createHttpServer, type HttpServer, type RequestRecord } from "./server.ts";

@@ -13,11 +13,11 @@ import {
   operation,
   type Progress,
 } from "@tallystick/contract";
-import { microsPerDay } from "../kernel/civil.ts";
-import type { Clock } from "../kernel/clock.ts";
-import { Fault } from "../kernel/fault.ts";
-import { formatInstant, type Instant, instantInRange } from "../kernel/instant.ts";
-import type { Period } from "../kernel/period.ts";
+import { microsPerDay } from "../../kernel/civil.ts";
+import type { Clock } from "../../kernel/clock.ts";
+import { Fault } from "../../kernel/fault.ts";
+import { formatInstant, type Instant, instantInRange } from "../../kernel/instant.ts";
+import type { Period } from "../../kernel/period.ts";
 import { currencyBodies } from "./currencies.ts";
 
 /** How far a query has got, in rows. */

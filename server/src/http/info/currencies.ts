@@ -6,7 +6,7 @@
  */
 
 import type { Currency as CurrencyBody } from "@tallystick/contract";
-import { fiatCurrencies } from "../kernel/currency.ts";
+import { fiatCurrencies } from "../../kernel/currency.ts";
 
 /** Codes that are newer than the runtime's data. */
 const NEW_NAMES: ReadonlyMap<string, string> = new Map([["XAD", "Arab Accounting Dinar"]]);

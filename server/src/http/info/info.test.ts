@@ -1,9 +1,9 @@
 import type { OperationReply } from "@tallystick/contract";
 import { expect, test } from "vitest";
-import { assert } from "../kernel/assert.ts";
-import { ManualClock } from "../kernel/clock.ts";
-import { type Instant, parseInstant } from "../kernel/instant.ts";
-import type { Period } from "../kernel/period.ts";
+import { assert } from "../../kernel/assert.ts";
+import { ManualClock } from "../../kernel/clock.ts";
+import { type Instant, parseInstant } from "../../kernel/instant.ts";
+import type { Period } from "../../kernel/period.ts";
 import { type InfoOptions, infoOperations } from "./info.ts";
 
 function at(text: string): Instant {

@@ -1,6 +1,6 @@
 import { currencySchema } from "@tallystick/contract";
 import { expect, test } from "vitest";
-import { fiatCurrencies } from "../kernel/currency.ts";
+import { fiatCurrencies } from "../../kernel/currency.ts";
 import { currencyBodies } from "./currencies.ts";
 
 test("every currency has a name and a symbol and fits the contract, sorted by code", () => {
