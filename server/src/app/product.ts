@@ -97,6 +97,7 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
   try {
     await store.migrate();
     for (const row of await state.db.selectFrom("stored_position").selectAll().execute()) {
+      refuseShortLog(log.end(row.partition), row.stored_upto, dataDirectory);
       positions.set(row.partition, row.stored_upto);
       lag.stored(row.stored_upto + 1, row.last_stored_at);
     }
@@ -205,6 +206,15 @@ function createMeters(config: Config, state: StateStore): MeterService {
 
 function createIds(): UlidSource {
   return createUlidSource(systemClock, (count) => randomBytes(count));
+}
+
+/** A log that was deleted would give its old offsets to new events, and the sink takes those for stored. */
+function refuseShortLog(end: number, storedUpto: number, dataDirectory: string): void {
+  if (end > storedUpto) return;
+  throw new Error(
+    `the event log in ${join(dataDirectory, "log")} ends at offset ${end}, but events up to offset ${storedUpto} were ` +
+      "stored from it: it was deleted or replaced; restore it from a backup, or start with another data directory",
+  );
 }
 
 /** Waits until everything that was acknowledged before the start is stored. */

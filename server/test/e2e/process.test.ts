@@ -140,6 +140,14 @@ test("a life: drained on SIGTERM, killed right after an answer, started again; e
   expect(await usage(third.url)).toEqual({ "s-0": 135, "s-1": 145, "s-2": 155 });
   await expectGuarded(third);
   expect(await end(third.child, "SIGINT")).toBe(0);
+
+  // New events would get the offsets of stored ones.
+  await rm(join(root, "data", "log"), { recursive: true });
+  const { code, output } = await outcome("serve", "--address", "127.0.0.1:0", "--data-dir", "data");
+  expect(code).toBe(1);
+  expect(output).toMatch(
+    /^tallystick: cannot start: the event log in .*log ends at offset 0, but events up to offset \d+/m,
+  );
 });
 
 /** A second process on the same data directory or address is told so, and the first is not disturbed. */
