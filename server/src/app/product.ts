@@ -213,7 +213,8 @@ function refuseShortLog(end: number, storedUpto: number, dataDirectory: string):
   if (end > storedUpto) return;
   throw new Error(
     `the event log in ${join(dataDirectory, "log")} ends at offset ${end}, but events up to offset ${storedUpto} were ` +
-      "stored from it: it was deleted or replaced; restore it from a backup, or start with another data directory",
+      "stored from it: it was deleted, or the state store belongs to another data directory; restore the log from a " +
+      "backup, or give this data directory a state store of its own",
   );
 }
 

@@ -35,8 +35,9 @@ afterEach(async () => {
 
 /** Runs the executable; `output` is what it has written so far. */
 function run(args: readonly string[]): { readonly child: ChildProcess; readonly output: () => string } {
-  // What a killed process leaves in the temporary directory goes with the test's own.
-  const env = { ...process.env, TMPDIR: root };
+  // What a killed process leaves in the temporary directory goes with the test's own. The database of the PostgreSQL suites
+  // is one for all, and a state store belongs to one data directory.
+  const env = { ...process.env, TMPDIR: root, TALLYSTICK_POSTGRES_URL: undefined };
   const child = spawn(process.execPath, [MAIN, ...args], { cwd: root, env, stdio: ["ignore", "pipe", "pipe"] });
   children.push(child);
   let text = "";
