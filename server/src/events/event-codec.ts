@@ -21,8 +21,6 @@ const VERSION = 1;
 const TIME_GIVEN = 1;
 /** Bytes of an event before its texts. */
 const HEADER_BYTES = 1 + 8 + 4 * 2 + 4;
-/** Lengths of attributes are 16-bit numbers. */
-export const MAX_ATTRIBUTE_BYTES = 65_535;
 
 /** Starts a payload. */
 export function writePayloadHeader(out: ByteBuffer, namespace: Uint8Array): void {
