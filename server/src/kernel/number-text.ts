@@ -19,6 +19,23 @@ interface ScientificParts {
 }
 
 /**
+ * Whether the JSON number token in `bytes[start, end)` is its own canonical text; false also for those of more than 400
+ * bytes, which nobody needs to be fast. Nearly all numbers are, and telling so costs less than reading one.
+ */
+export function isCanonicalNumber(bytes: Uint8Array, start: number, end: number): boolean {
+  if (end - start > MAX_PLAIN_CHARACTERS) return false;
+  const first = bytes[start] === 0x2d ? start + 1 : start;
+  let hasPoint = false;
+  for (let at = first; at < end; at++) {
+    const byte = bytes[at] ?? 0;
+    if (byte === 0x2e) hasPoint = true;
+    else if (byte < 0x30 || byte > 0x39) return false;
+  }
+  if (hasPoint) return bytes[end - 1] !== 0x30;
+  return !(first > start && bytes[first] === 0x30);
+}
+
+/**
  * Canonical text of a JSON number token or numeric string: plain decimal, no exponent, no `+`, no leading zeros, no
  * trailing fractional zeros, `-0` is `0`; all digits are kept. Where that would exceed 400 characters the text itself is
  * returned. Returns null when `text` is not a number.
