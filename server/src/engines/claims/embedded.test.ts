@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { copyFile, cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { answersOf, claimsConformance, identityOf, requestOf } from "./conformance.ts";
@@ -58,6 +58,27 @@ claimsConformance("embedded", (place) => openEmbeddedClaims({ directory: join(ro
 claimsConformance("embedded, tiny runs", (place) => openEmbeddedClaims({ directory: join(root, place), ...TINY }));
 
 describe("embedded claims", () => {
+  test("their files, copied amid claims and merges, are an index with all claims answered before", async () => {
+    const claims = await openEmbeddedClaims({ directory: newDirectory(), ...TINY });
+    const copy = newDirectory();
+    await fill(claims, 0, 100);
+    const later = fill(claims, 100, 200);
+    await claims.withFiles(async ({ sealed, growing }) => {
+      await mkdir(copy);
+      expect(sealed.length).toBeGreaterThan(0);
+      for (const path of [...sealed, ...growing]) await copyFile(path, join(copy, basename(path)));
+    });
+    await Promise.all([later, fill(claims, 200, 300)]);
+    const reason = new Error("the copy failed");
+    await expect(claims.withFiles(() => Promise.reject(reason))).rejects.toBe(reason);
+    expect(await claims.count()).toBe(300);
+    await claims.close();
+    const copied = await openEmbeddedClaims({ directory: copy, ...TINY });
+    expect(await copied.count()).toBe(200);
+    expect(await knownOf(copied, 200)).toHaveLength(200);
+    await copied.close();
+  });
+
   test("agree with a map, whatever is claimed and however often they are re-opened", { timeout: 60_000 }, async () => {
     const batch = fc.record({
       partition: fc.integer({ min: 0, max: 3 }),

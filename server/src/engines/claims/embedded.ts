@@ -24,7 +24,7 @@ import { ENTRY_WORDS } from "./embedded/entry.ts";
 import type { Seeds } from "./embedded/entry.ts";
 import { fileName, syncDirectory } from "./embedded/file.ts";
 import { Journal } from "./embedded/journal.ts";
-import { emptyManifest, readManifest, removeLeftOvers, writeManifest } from "./embedded/manifest.ts";
+import { emptyManifest, MANIFEST_NAME, readManifest, removeLeftOvers, writeManifest } from "./embedded/manifest.ts";
 import type { Manifest, RunRecord } from "./embedded/manifest.ts";
 import { BackgroundMerge } from "./embedded/background-merge.ts";
 import { keyOrder } from "./embedded/order.ts";
@@ -49,6 +49,23 @@ const SLICE = 1024;
 /** Claims wait for a merge when there are this many times `fanout` runs, because every run makes them slower. */
 const RUNS_PER_FANOUT = 6;
 
+/** The files of the index at a moment at which none of them changes. */
+export interface ClaimsFiles {
+  /** Paths of files that are never written again. */
+  readonly sealed: readonly string[];
+  /** Paths of files that later claims change. */
+  readonly growing: readonly string[];
+}
+
+/** Claims in files of the local disk. */
+export interface FileClaims extends Claims {
+  /**
+   * Calls `work` with the files that make up the index. Until it has ended no claim is answered and no file changes, so it
+   * should be short. Rejects with the error of `work`, which leaves the index as it is.
+   */
+  withFiles(work: (files: ClaimsFiles) => Promise<void>): Promise<void>;
+}
+
 /** What is open: replaced as a whole whenever the set of files changes. */
 interface OpenFiles {
   readonly manifest: Manifest;
@@ -62,7 +79,7 @@ interface OpenFiles {
  * `claim` takes offsets of up to 48 bits, rejects every request after a write failed, and does not change its request; the
  * caller leaves the request unchanged until it is answered.
  */
-export async function openEmbeddedClaims(options: EmbeddedClaimsOptions): Promise<Claims> {
+export async function openEmbeddedClaims(options: EmbeddedClaimsOptions): Promise<FileClaims> {
   const { directory, tableCapacity = 262_144, fanout = 8, threadedMergeEntries = 65_536 } = options;
   assert(Number.isInteger(tableCapacity) && tableCapacity >= 1, "the claims table holds at least one identity");
   assert(Number.isInteger(fanout) && fanout >= 2, "at least two runs are merged at a time");
@@ -103,7 +120,7 @@ async function openFiles(directory: string, manifest: Manifest): Promise<Opened>
   }
 }
 
-class EmbeddedClaims implements Claims {
+class EmbeddedClaims implements FileClaims {
   readonly #directory: string;
   readonly #fanout: number;
   readonly #threadedMergeEntries: number;
@@ -145,6 +162,23 @@ class EmbeddedClaims implements Claims {
       for (const run of this.#files.runs) count += run.record.entries;
       return count;
     });
+  }
+
+  async withFiles(work: (files: ClaimsFiles) => Promise<void>): Promise<void> {
+    const outcome = await this.#inTurn(async () => {
+      const { manifest, runs } = this.#files;
+      const path = (name: string): string => join(this.#directory, name);
+      const files = {
+        sealed: runs.map((run) => path(fileName("run", run.record.number))),
+        growing: [path(fileName("journal", manifest.journal)), path(MANIFEST_NAME)],
+      };
+      // A failure of the turn itself would stop the index, which this work cannot harm.
+      return await work(files).then(
+        () => null,
+        (error: unknown) => ({ error }),
+      );
+    });
+    if (outcome !== null) throw outcome.error;
   }
 
   async close(): Promise<void> {

@@ -62,6 +62,21 @@ export class Journal {
     }
   }
 
+  /** The entries of a journal, frame by frame, without changing it; a torn tail is left out. */
+  static async read(directory: string, number: number): Promise<readonly Uint32Array[]> {
+    const path = join(directory, fileName("journal", number));
+    const file = await open(path, "r").catch((error: unknown) => {
+      throw new DamagedClaims(path, "it cannot be opened", error);
+    });
+    try {
+      const words = new Uint32Array(Math.floor((await file.stat()).size / 4));
+      await readWords(file, path, words, 0);
+      return readFrames(path, words, number).entries;
+    } finally {
+      await file.close();
+    }
+  }
+
   /** True when the file holds no entries, or does not hold even its first frame yet. */
   static async isBlank(directory: string, name: string): Promise<boolean> {
     return (await stat(join(directory, name))).size <= HEADER_BYTES;

@@ -15,7 +15,8 @@ import { fileName, syncDirectory } from "./file.ts";
 import { Journal } from "./journal.ts";
 
 const FORMAT = 1;
-const MANIFEST = "manifest";
+/** Name of the manifest in the directory of the index. */
+export const MANIFEST_NAME = "manifest";
 const DRAFT = "manifest.new";
 const NUMBERED = /^(run|journal)-[0-9]{8,}$/;
 
@@ -43,9 +44,9 @@ export function emptyManifest(seeds: Seeds, journal: number): Manifest {
 
 /** Reads the manifest; undefined when the directory was never used. */
 export async function readManifest(directory: string): Promise<Manifest | undefined> {
-  const path = join(directory, MANIFEST);
+  const path = join(directory, MANIFEST_NAME);
   const names = await readdir(directory);
-  if (!names.includes(MANIFEST)) {
+  if (!names.includes(MANIFEST_NAME)) {
     for (const name of names.filter((each) => NUMBERED.test(each))) {
       if (name.startsWith("run") || !(await Journal.isBlank(directory, name))) {
         throw new DamagedClaims(path, `it is missing, but ${name} is there`);
@@ -75,7 +76,7 @@ export async function writeManifest(directory: string, manifest: Manifest): Prom
     await draft.close();
   }
   await syncDirectory(directory);
-  await rename(join(directory, DRAFT), join(directory, MANIFEST));
+  await rename(join(directory, DRAFT), join(directory, MANIFEST_NAME));
   await syncDirectory(directory);
 }
 

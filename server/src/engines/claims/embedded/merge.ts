@@ -75,8 +75,8 @@ function isBefore(left: RunCursor | undefined, right: RunCursor | undefined): bo
   return order < 0;
 }
 
-/** Reads the entries of a run in order. */
-class RunCursor {
+/** Reads the entries of a run in order, and verifies the checksum of every block. */
+export class RunCursor {
   readonly words = new Uint32Array(CHUNK_BLOCKS * BLOCK_WORDS);
   /** Position in `words` of the current entry. */
   at = 0;
