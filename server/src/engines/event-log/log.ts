@@ -12,6 +12,14 @@ import type { Instant } from "../../kernel/instant.ts";
 /** The durable part of the log cannot be read as it was written: an operator has to look. */
 export class LogDamaged extends Error {
   override readonly name = "LogDamaged";
+
+  /** `finding` is a sentence that names file and byte. */
+  constructor(finding: string) {
+    super(
+      `the event log is damaged: ${finding} Acknowledged events may be in the damaged part, so nothing was skipped or ` +
+        "changed: bring back the file, or the whole data directory, from a backup; docs/operations.md tells how",
+    );
+  }
 }
 
 /** Somebody reads before `start`: what was there has been trimmed. */
@@ -67,9 +75,9 @@ export interface EventLog extends EventLogReader {
   /** Ingestion instant of the last event in the log; undefined for an empty log. The next one must be greater. */
   readonly lastIngestedAt: Instant | undefined;
   /**
-   * Appends a record durably and resolves with its place. Rejects with the fault `log_unavailable` when the log cannot
-   * accept writes (queue full, disk full, closed). The record may still turn out durable when the process died
-   * meanwhile: the client re-sends, and identities make that safe.
+   * Appends a record durably and resolves with its place. Rejects with a fault `unavailable` when the log cannot accept
+   * writes: `queue_full`, `storage_full`, `storage_read_only`, `log_stopped`, `log_unavailable`. The record may still turn
+   * out durable when the process died meanwhile: the client re-sends, and identities make that safe.
    */
   append(record: LogAppend): Promise<{ readonly partition: number; readonly offset: number }>;
   /** Calls `listener` with the new `end` whenever more events of the partition became durable. */

@@ -7,7 +7,7 @@ import { openLogOn } from "./embedded-log.ts";
 import type { EmbeddedLogOptions, EmbeddedLogReport } from "./embedded-log.ts";
 import { SimulatedDisk } from "./simulated-disk.ts";
 
-const UNAVAILABLE = { name: "Fault", kind: "unavailable", code: "log_unavailable" };
+const refusedWith = (code: string) => ({ name: "Fault", kind: "unavailable", code });
 const NO_LIMIT = { events: Number.POSITIVE_INFINITY, bytes: Number.POSITIVE_INFINITY };
 
 let micros = 1;
@@ -37,7 +37,7 @@ describe("back-pressure", () => {
     const log = await open(new SimulatedDisk(), [], limits);
     const accepted = [append(log, 100), append(log, 100), append(log, 100)];
     const refused = await append(log, 100).catch((fault: unknown) => fault);
-    expect(refused).toMatchObject({ ...UNAVAILABLE, retryAfterSeconds: 1 });
+    expect(refused).toMatchObject({ ...refusedWith("queue_full"), retryAfterSeconds: 1 });
     expect((await Promise.all(accepted)).map(({ offset }) => offset)).toEqual([0, 1, 2]);
     expect((await append(log, 7)).offset).toBe(3);
     expect(await lengths(log)).toEqual([100, 100, 100, 7]);
@@ -47,7 +47,7 @@ describe("back-pressure", () => {
   test("a record larger than the queue is accepted when nothing waits", async () => {
     const log = await open(new SimulatedDisk(), [], { maxQueuedBytes: 1000 });
     const large = append(log, 5000);
-    await expect(append(log, 1)).rejects.toMatchObject(UNAVAILABLE);
+    await expect(append(log, 1)).rejects.toMatchObject(refusedWith("queue_full"));
     expect((await large).offset).toBe(0);
     await log.close();
   });
@@ -65,7 +65,10 @@ describe("a full disk", () => {
     await append(log, 300);
     const refused = await Promise.allSettled([append(log, 1900), append(log, 1901)]);
     for (const each of refused)
-      expect(each).toMatchObject({ status: "rejected", reason: { ...UNAVAILABLE, retryAfterSeconds: 5 } });
+      expect(each).toMatchObject({
+        status: "rejected",
+        reason: { ...refusedWith("storage_full"), retryAfterSeconds: 5 },
+      });
     expect(reports.map((report) => report.kind)).toContain("write_failed");
     expect([log.end(0), await lengths(log)]).toEqual([1, [300]]);
     disk.capacityBytes = 100_000;
@@ -85,11 +88,11 @@ describe("a full disk", () => {
     await append(log, 300);
     disk.capacityBytes = 1000;
     disk.failing = "truncate";
-    await expect(append(log, 1900)).rejects.toMatchObject(UNAVAILABLE);
+    await expect(append(log, 1900)).rejects.toMatchObject(refusedWith("storage_read_only"));
     expect(reports.map((report) => report.kind)).toEqual(["stopped"]);
     disk.capacityBytes = 100_000;
     disk.failing = "nothing";
-    await expect(append(log, 1)).rejects.toMatchObject(UNAVAILABLE);
+    await expect(append(log, 1)).rejects.toMatchObject(refusedWith("storage_read_only"));
     await log.close();
     const again = await open(disk, reports);
     expect(reports.map((report) => report.kind)).toEqual(["stopped", "tail_cut"]);
@@ -109,7 +112,7 @@ describe("a failed sync", () => {
     const refused = await Promise.allSettled([append(log, 700), append(log, 800)]);
     expect(refused.map((each) => each.status)).toEqual(["rejected", "rejected"]);
     disk.failing = "nothing";
-    await expect(append(log, 1)).rejects.toMatchObject(UNAVAILABLE);
+    await expect(append(log, 1)).rejects.toMatchObject(refusedWith("log_stopped"));
     expect([log.end(0), await lengths(log)]).toEqual([1, [300]]);
     expect(reports.map((report) => report.kind)).toEqual(["stopped"]);
     await log.close();
@@ -128,9 +131,9 @@ describe("a failed sync", () => {
     const log = await open(disk, reports, { segmentBytes: 500 });
     await append(log, 400);
     disk.failing = "directory sync";
-    await expect(append(log, 401)).rejects.toMatchObject(UNAVAILABLE);
+    await expect(append(log, 401)).rejects.toMatchObject(refusedWith("log_stopped"));
     disk.failing = "nothing";
-    await expect(append(log, 402)).rejects.toMatchObject(UNAVAILABLE);
+    await expect(append(log, 402)).rejects.toMatchObject(refusedWith("log_stopped"));
     expect(reports.map((report) => report.kind)).toEqual(["stopped"]);
     await log.close();
     const again = await open(disk, reports, { segmentBytes: 500 });

@@ -4,6 +4,7 @@
 
 import { join } from "node:path";
 import { assert } from "../../../kernel/assert.ts";
+import type { Fault } from "../../../kernel/fault.ts";
 import { instantFromMicros } from "../../../kernel/instant.ts";
 import type { Instant } from "../../../kernel/instant.ts";
 import type { EventLog, LogAppend, LogRecord, ReadLimit } from "../log.ts";
@@ -21,19 +22,35 @@ const DEFAULT_SEGMENT_BYTES = 64 * 1024 * 1024;
 const DEFAULT_MAX_QUEUED_BYTES = 64 * 1024 * 1024;
 const DEFAULT_MAX_QUEUED_RECORDS = 65_536;
 
-/** What an operator should know; none of it is about a single request. */
+/** What an operator should know; none of it is about a single request. A fault is what its senders were answered. */
 export type EmbeddedLogReport =
   /** The last process died while it wrote: what was cut had never been acknowledged. */
   | ({ readonly kind: "tail_cut" } & TailCut)
   /** A write failed, for example because the disk is full; the next append tries again. */
-  | { readonly kind: "write_failed"; readonly error: unknown }
-  /** A sync failed: the log accepts nothing any more until it is closed and opened again. */
-  | { readonly kind: "stopped"; readonly error: unknown };
+  | { readonly kind: "write_failed"; readonly fault: Fault }
+  /** A sync failed, or a failed write could not be taken back: nothing is accepted until the log is opened again. */
+  | { readonly kind: "stopped"; readonly fault: Fault };
 
 export interface EmbeddedLogOptions extends Partial<WriterLimits> {
   /** Directory of the segments, `<data-dir>/log`; it is created when it does not exist. */
   readonly directory: string;
   readonly report: (report: EmbeddedLogReport) => void;
+}
+
+/** What the durable log consists of at a moment; `openEmbeddedLog` opens a directory with exactly these files. */
+export interface LogFilesView {
+  /** Paths of segments that are never written again, oldest first. */
+  readonly sealed: readonly string[];
+  /** The last segment: its first `bytes` bytes count, and more are being appended. */
+  readonly active: { readonly path: string; readonly bytes: number };
+  /** One past the last offset in these files. */
+  readonly end: number;
+}
+
+/** A log in files of the local disk. */
+export interface FileLog extends EventLog {
+  /** Calls `work` with the files of the log; until it has ended nothing is trimmed. Appending goes on. */
+  withFiles<T>(work: (files: LogFilesView) => Promise<T>): Promise<T>;
 }
 
 export interface EmbeddedLogReaderOptions {
@@ -42,7 +59,7 @@ export interface EmbeddedLogReaderOptions {
   readonly end?: number;
 }
 
-class EmbeddedLog implements EventLog {
+class EmbeddedLog implements FileLog {
   readonly partitions: readonly number[] = [0];
   readonly #files: LogFiles;
   readonly #directory: string;
@@ -51,6 +68,8 @@ class EmbeddedLog implements EventLog {
   readonly #listeners: ((partition: number, end: number) => void)[];
   readonly #unlock: () => Promise<void>;
   #closing: Promise<void> | undefined;
+  /** Settles when nobody trims or needs the files as they are; never rejects. */
+  #filesTurn: Promise<unknown> = Promise.resolve();
 
   constructor(parts: {
     files: LogFiles;
@@ -100,6 +119,28 @@ class EmbeddedLog implements EventLog {
   async trim(partition: number, offset: number): Promise<void> {
     assertPartition(partition);
     assert(offset <= this.end(0), "the log is trimmed up to its durable end at most");
+    await this.#inTurn(() => this.#trim(offset));
+  }
+
+  withFiles<T>(work: (files: LogFilesView) => Promise<T>): Promise<T> {
+    return this.#inTurn(async () => {
+      // Taken together, in one instruction of this thread: the end is that of the durable part.
+      const { baseOffset, bytes } = this.#writer.activeSegment;
+      const end = this.end(0);
+      const path = (base: number): string => join(this.#directory, segmentName(base));
+      const bases = segmentBases(await this.#files.list(this.#directory));
+      const sealed = bases.filter((base) => base < baseOffset).map(path);
+      return await work({ sealed, active: { path: path(baseOffset), bytes }, end });
+    });
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#filesTurn.then(work);
+    this.#filesTurn = turn.catch(() => undefined);
+    return await turn;
+  }
+
+  async #trim(offset: number): Promise<void> {
     const bases = segmentBases(await this.#files.list(this.#directory));
     // A segment lies before `offset` when its successor starts there or earlier; the last one has none and stays.
     const doomed = bases.filter((_, place) => (bases[place + 1] ?? Number.POSITIVE_INFINITY) <= offset);
@@ -127,7 +168,7 @@ class EmbeddedLog implements EventLog {
 }
 
 /** Opens the log on the given file system; `openEmbeddedLog` does so on the machine's own. */
-export async function openLogOn(files: LogFiles, options: EmbeddedLogOptions): Promise<EventLog> {
+export async function openLogOn(files: LogFiles, options: EmbeddedLogOptions): Promise<FileLog> {
   const { directory, report } = options;
   await files.makeDirectory(directory);
   const unlock = await files.lock(directory);
@@ -145,8 +186,8 @@ export async function openLogOn(files: LogFiles, options: EmbeddedLogOptions): P
         reader.setEnd(0, end);
         for (const listener of listeners) listener(0, end);
       },
-      onWriteFailed: (error) => report({ kind: "write_failed", error }),
-      onStopped: (error) => report({ kind: "stopped", error }),
+      onWriteFailed: (fault) => report({ kind: "write_failed", fault }),
+      onStopped: (fault) => report({ kind: "stopped", fault }),
     });
     return new EmbeddedLog({ files, directory, reader, writer, listeners, unlock });
   } catch (error) {
@@ -159,7 +200,7 @@ export async function openLogOn(files: LogFiles, options: EmbeddedLogOptions): P
  * Opens the log in `options.directory` as its only writer. Rejects with `LogLocked` when another process writes it, and
  * with `LogDamaged`, naming file and byte, when what had been stored is not intact.
  */
-export function openEmbeddedLog(options: EmbeddedLogOptions): Promise<EventLog> {
+export function openEmbeddedLog(options: EmbeddedLogOptions): Promise<FileLog> {
   return openLogOn(diskFiles, options);
 }
 

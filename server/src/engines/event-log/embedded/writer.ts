@@ -12,7 +12,7 @@
  */
 
 import { assert } from "../../../kernel/assert.ts";
-import { Fault } from "../../../kernel/fault.ts";
+import type { Fault } from "../../../kernel/fault.ts";
 import type { LogAppend } from "../log.ts";
 import { crc32c } from "./crc32c.ts";
 import { writeAll } from "./files.ts";
@@ -20,12 +20,10 @@ import type { LogFiles } from "./files.ts";
 import { encodeRecordHeader, MAX_PAYLOAD_BYTES, RECORD_HEADER_BYTES } from "./format.ts";
 import { createSegment, SegmentInDoubt } from "./recovery.ts";
 import type { ActiveSegment, RecoveredLog } from "./recovery.ts";
+import { Refusals } from "./refusals.ts";
 
 /** More than this in one group would only make the first of it wait longer for the sync. */
 const MAX_GROUP_BYTES = 4 * 1024 * 1024;
-
-const RETRY_QUEUE_SECONDS = 1;
-const RETRY_DISK_SECONDS = 5;
 
 export interface WriterLimits {
   /** A segment that has events is followed by a new one before it outgrows this. */
@@ -38,10 +36,10 @@ export interface WriterLimits {
 export interface WriterListener {
   /** More events became durable. */
   readonly onDurable: (end: number) => void;
-  /** A write failed; its records were rejected and the next ones will try again. */
-  readonly onWriteFailed: (error: unknown) => void;
-  /** The writer will accept nothing any more until the log is opened again. */
-  readonly onStopped: (error: unknown) => void;
+  /** A write failed; its records were rejected with the fault and the next ones will try again. */
+  readonly onWriteFailed: (fault: Fault) => void;
+  /** The writer will accept nothing any more until the log is opened again, and answers with the fault. */
+  readonly onStopped: (fault: Fault) => void;
 }
 
 interface Waiting {
@@ -56,6 +54,7 @@ export class SegmentWriter {
   readonly #directory: string;
   readonly #limits: WriterLimits;
   readonly #listener: WriterListener;
+  readonly #refusals: Refusals;
   readonly #waiting: Waiting[] = [];
   readonly #buffer = Buffer.allocUnsafeSlow(MAX_GROUP_BYTES);
   #queuedBytes = 0;
@@ -84,6 +83,7 @@ export class SegmentWriter {
     this.#directory = directory;
     this.#limits = limits;
     this.#listener = listener;
+    this.#refusals = new Refusals(directory);
     this.#segment = recovered.active;
     this.#position = recovered.active.position;
     this.#end = recovered.end;
@@ -97,7 +97,12 @@ export class SegmentWriter {
     return this.#nextDurableMicros;
   }
 
-  /** Resolves with the offset of the record once it is durable; rejects with the fault `log_unavailable`. */
+  /** The segment that is written, and the length of its durable part. */
+  get activeSegment(): { readonly baseOffset: number; readonly bytes: number } {
+    return { baseOffset: this.#segment.header.baseOffset, bytes: this.#position };
+  }
+
+  /** Resolves with the offset of the record once it is durable; rejects with one of `Refusals`. */
   append(record: LogAppend): Promise<number> {
     assert(Number.isSafeInteger(record.count) && record.count > 0, "a log record has at least one event");
     assert(record.payload.length <= MAX_PAYLOAD_BYTES, "a log record is at most 1 GiB long");
@@ -106,7 +111,7 @@ export class SegmentWriter {
     const isFull =
       this.#queuedRecords >= this.#limits.maxQueuedRecords || this.#queuedBytes + bytes > this.#limits.maxQueuedBytes;
     if (isFull && this.#queuedRecords > 0) {
-      return Promise.reject(unavailable("Too many events are waiting to be stored.", RETRY_QUEUE_SECONDS));
+      return Promise.reject(this.#refusals.queueFull());
     }
     assert(record.ingestedAt >= this.#nextAppendMicros, "ingestion instants in the log are strictly increasing");
     this.#nextAppendMicros = record.ingestedAt + record.count;
@@ -121,7 +126,7 @@ export class SegmentWriter {
 
   /** Refuses new records, stores those that wait, seals the segment and closes it. */
   async close(): Promise<void> {
-    this.#refusal ??= unavailable("The event log is closed.", RETRY_QUEUE_SECONDS);
+    this.#refusal ??= this.#refusals.closed();
     await this.#flushing;
     if (!this.#hasStopped && !this.#isSealed) await this.#seal();
     await this.#segment.file.close();
@@ -248,15 +253,17 @@ export class SegmentWriter {
   }
 
   #writeFailed(error: unknown): Fault {
-    this.#listener.onWriteFailed(error);
-    return unavailable("The event log cannot be written at the moment.", RETRY_DISK_SECONDS, error);
+    const fault = this.#refusals.writeFailed(error);
+    this.#listener.onWriteFailed(fault);
+    return fault;
   }
 
   #stop(error: unknown): Fault {
     this.#hasStopped = true;
-    this.#refusal = unavailable("The event log has stopped after a disk failure.", RETRY_DISK_SECONDS, error);
-    this.#listener.onStopped(error);
-    return this.#refusal;
+    const fault = this.#refusals.stopped(error);
+    this.#refusal = fault;
+    this.#listener.onStopped(fault);
+    return fault;
   }
 
   /** Writes the record without events that proves, at the next open, that everything before it was on disk. */
@@ -275,11 +282,7 @@ export class SegmentWriter {
       await this.#segment.file.datasync();
     } catch (error) {
       // The log is complete without its seal; a part of one is a torn tail.
-      this.#listener.onWriteFailed(error);
+      this.#writeFailed(error);
     }
   }
-}
-
-function unavailable(message: string, retryAfterSeconds: number, cause?: unknown): Fault {
-  return new Fault("unavailable", "log_unavailable", message, { retryAfterSeconds, cause });
 }
