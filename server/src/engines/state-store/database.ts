@@ -92,6 +92,46 @@ export interface EventConflictTable {
   readonly log_offset: number;
 }
 
+/** A half-open period as JSON; instants in microseconds are safe integers. */
+export interface StoredPeriod {
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface RollUpTable {
+  readonly id: Generated<number>;
+  readonly meter_id: string;
+  readonly meter_version: number;
+  readonly group_keys: JsonColumn<readonly string[]>;
+  readonly levels: JsonColumn<
+    readonly {
+      readonly grain: "MICROSECOND" | "MINUTE" | "HOUR" | "DAY" | "MONTH";
+      readonly bySubject: boolean;
+      readonly byGroups: boolean;
+    }[]
+  >;
+  readonly status: "building" | "ready";
+  /** Log partition to offset. */
+  readonly coverage: JsonColumn<Readonly<Record<string, number>>>;
+  readonly months_left: JsonColumn<readonly StoredPeriod[]>;
+  readonly stale: ColumnType<readonly StoredPeriod[], string | undefined, string>;
+  readonly rebuilt: ColumnType<
+    readonly { readonly period: StoredPeriod; readonly chunk: number; readonly replaces: readonly number[] }[],
+    string | undefined,
+    string
+  >;
+  readonly sized_at_events: number;
+  readonly created_at: Instant;
+}
+
+export interface RollUpChunkTable {
+  readonly id: number;
+  readonly roll_up: number;
+  readonly status: "writing" | "counting" | "retired";
+  readonly rows: Generated<number>;
+  readonly changed_at: Instant;
+}
+
 export interface OutboxTable {
   readonly id: ColumnType<number, never, never>;
   readonly topic: string;
@@ -126,6 +166,8 @@ export interface Database {
   readonly sink_batch: SinkBatchTable;
   readonly stored_position: StoredPositionTable;
   readonly event_conflict: EventConflictTable;
+  readonly roll_up: RollUpTable;
+  readonly roll_up_chunk: RollUpChunkTable;
   readonly outbox: OutboxTable;
   readonly lease: LeaseTable;
   readonly scheduled_job: ScheduledJobTable;

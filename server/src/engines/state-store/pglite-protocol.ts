@@ -39,12 +39,18 @@ export type Response =
   | { readonly id: number; readonly error: ErrorFields };
 
 /** From the thread that owns the worker. */
-export type Control = { readonly kind: "connect"; readonly port: MessagePort } | { readonly kind: "close" };
+export type Control =
+  | { readonly kind: "connect"; readonly port: MessagePort }
+  | { readonly kind: "copy"; readonly id: number; readonly directory: string }
+  | { readonly kind: "close" };
 
 /** From the worker to the thread that owns it. */
 export type Status =
   | { readonly kind: "ready" }
+  /** The database could not be opened, or it has given up and the thread ends. */
   | { readonly kind: "failed"; readonly message: string }
+  /** The end of a copy; `failure` says why it is not complete. */
+  | { readonly kind: "copied"; readonly id: number; readonly failure: string | null }
   | { readonly kind: "closed" };
 
 /** What the worker starts with. */

@@ -7,10 +7,12 @@
  *    of arrival. This is PGlite's own transaction lock.
  * 3. A client that ends, or idles too long, inside a transaction has it rolled back, so nobody waits for it for ever.
  * 4. A database directory is complete or absent: a new one is made beside its place and moved there.
+ * 5. A database that has given up ends the thread, so that requests fail instead of waiting for ever.
  */
 
 import { PGlite, types, type PGliteInterface, type Transaction } from "@electric-sql/pglite";
 import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { parentPort, workerData, type MessagePort } from "node:worker_threads";
 import { assert } from "../../kernel/assert.ts";
@@ -30,6 +32,8 @@ import {
 import { upkeep, UPKEEP_LIMITS } from "./pglite-upkeep.ts";
 
 const UPKEEP_INTERVAL_MS = 30_000;
+/** The database's own directory in that of the store, beside the lock. */
+const DATABASE_NAME = "postgres";
 
 const PARSERS = Object.fromEntries(KNOWN_TYPES.map((type) => [type, columnParser(type)]));
 
@@ -166,7 +170,7 @@ class Session {
 }
 
 async function openDatabase(directory: string): Promise<PGlite> {
-  const place = join(directory, "postgres");
+  const place = join(directory, DATABASE_NAME);
   if (!existsSync(place)) {
     const unfinished = join(directory, "postgres.new");
     rmSync(unfinished, { recursive: true, force: true });
@@ -175,6 +179,7 @@ async function openDatabase(directory: string): Promise<PGlite> {
     renameSync(unfinished, place);
   }
   const pglite = await PGlite.create({ dataDir: place, startParams: START_PARAMETERS });
+  endOnPanic(pglite);
   try {
     await migrateAll(pglite);
   } catch (error) {
@@ -217,11 +222,48 @@ async function serve(owner: MessagePort, config: WorkerConfig): Promise<void> {
       void close();
       return;
     }
+    if (control.kind === "copy") {
+      const { id } = control;
+      copyDatabase(pglite, config.directory, control.directory).then(
+        () => tell({ kind: "copied", id, failure: null }),
+        (error: unknown) => tell({ kind: "copied", id, failure: describe(error) }),
+      );
+      return;
+    }
     const session = new Session(pglite, control.port, config.idleTransactionTimeoutMs);
     sessions.add(session);
     control.port.on("close", () => sessions.delete(session));
   });
   tell({ kind: "ready" });
+}
+
+/** The copy is what a kill at this moment would leave; the checkpoint keeps its recovery short. */
+async function copyDatabase(pglite: PGlite, from: string, into: string): Promise<void> {
+  await pglite.exec("checkpoint");
+  mkdirSync(into, { recursive: true, mode: 0o700 });
+  // No statement runs until the copy is complete.
+  await pglite.runExclusive(() => cp(join(from, DATABASE_NAME), join(into, DATABASE_NAME), { recursive: true }));
+}
+
+/**
+ * Ends the thread when PostgreSQL has given up, as it does when its disk has no room for its write-ahead log: the rollback
+ * that PGlite tries next would never return and keep a processor busy. Whoever opens the database again recovers it, as
+ * after a kill. Every statement passes through the method that is wrapped here.
+ */
+function endOnPanic(pglite: PGlite): void {
+  const execute = pglite.execProtocolStream.bind(pglite);
+  pglite.execProtocolStream = async (message, options) => {
+    try {
+      return await execute(message, options);
+    } catch (error) {
+      if (error instanceof Error && "severity" in error && error.severity === "PANIC") {
+        const failed: Status = { kind: "failed", message: describe(error) };
+        owner.postMessage(failed);
+        process.exit(1);
+      }
+      throw error;
+    }
+  };
 }
 
 function describe(error: unknown): string {

@@ -38,6 +38,29 @@ describe("PGlite in its thread", () => {
     expect(ticks).toBeGreaterThan(10);
   });
 
+  test("a copy holds what was committed before, all or nothing of a transaction, and the store goes on", async () => {
+    const root = await mkdtemp(join(tmpdir(), "tallystick-copy-"));
+    const { db, copyTo } = fixture.store;
+    await db.insertInto("lease").values(lease("before")).execute();
+    const pair = db.transaction().execute(async (handle) => {
+      await handle.insertInto("lease").values(lease("one")).execute();
+      await handle.insertInto("lease").values(lease("two")).execute();
+    });
+    const copying = copyTo?.(join(root, "copy"));
+    await Promise.all([pair, copying, db.insertInto("lease").values(lease("meanwhile")).execute()]);
+    await db.insertInto("lease").values(lease("after")).execute();
+    const copy = await openStateStore({ kind: "embedded", directory: join(root, "copy") });
+    const names = (await copy.db.selectFrom("lease").select("name").execute()).map(({ name }) => name);
+    await copy.close();
+    expect(names).toContain("before");
+    expect(names).not.toContain("after");
+    expect(names.includes("one")).toBe(names.includes("two"));
+
+    await expect(copyTo?.(join(root, "copy", "postgres", "PG_VERSION"))).rejects.toThrow("cannot copy the embedded");
+    expect(await db.deleteFrom("lease").execute()).toMatchObject([{ numDeletedRows: 5n }]);
+    await rm(root, { recursive: true });
+  });
+
   test("two clients share one PGlite, and a transaction of one keeps the other out", async () => {
     const other = await openStateStore({ kind: "shared", port: connectPort() });
     const order: string[] = [];

@@ -200,6 +200,9 @@ export function openShared(config: SharedConfig): StateStore {
 
 const PING = { kind: "query", sql: "select 1 as one", parameters: [], transaction: undefined } as const;
 
+/** A checkpoint of a database of this size takes a second on a slow disk. */
+const CLOSE_TIMEOUT_MS = 30_000;
+
 /** Starts the worker, which makes the directory and applies the migrations. */
 export async function openEmbedded(config: EmbeddedConfig): Promise<StateStore> {
   const workerConfig: WorkerConfig = {
@@ -214,14 +217,24 @@ export async function openEmbedded(config: EmbeddedConfig): Promise<StateStore> 
   await started(worker, exited, () => failure);
 
   let isClosing = false;
+  let hasExited = false;
   const connectPort = (): MessagePort => {
-    if (isClosing) throw storeClosed();
+    // What is sent to a thread that is gone is lost without a word.
+    if (isClosing || hasExited) throw storeClosed();
     const { port1, port2 } = new MessageChannel();
     const connect: Control = { kind: "connect", port: port2 };
     worker.postMessage(connect, [port2]);
     return port1;
   };
+  worker.on("message", (status: Status) => {
+    if (status.kind === "failed") failure = new Error(status.message);
+  });
+  void exited.then(() => {
+    hasExited = true;
+    if (!isClosing) config.onFailure?.(failure?.message ?? "its thread ended");
+  });
   const own = openShared({ kind: "shared", port: connectPort() });
+  const copyTo = copier(worker, exited);
   const close = async (): Promise<void> => {
     if (!isClosing) {
       isClosing = true;
@@ -229,9 +242,32 @@ export async function openEmbedded(config: EmbeddedConfig): Promise<StateStore> 
       const command: Control = { kind: "close" };
       worker.postMessage(command);
     }
+    // Cutting it short is as good as a kill, which the database recovers from.
+    const overdue = setTimeout(() => void worker.terminate(), CLOSE_TIMEOUT_MS);
     await exited;
+    clearTimeout(overdue);
   };
-  return { db: own.db, ping: async () => await own.ping(), connectPort, close };
+  return { db: own.db, ping: async () => await own.ping(), connectPort, copyTo, close };
+}
+
+/** Asks the worker for copies, each with a number of its own. */
+function copier(worker: Worker, exited: Promise<void>): (directory: string) => Promise<void> {
+  let lastId = 0;
+  return async (directory) => {
+    lastId += 1;
+    const id = lastId;
+    const copied = Promise.withResolvers<string | null>();
+    const listener = (status: Status): void => {
+      if (status.kind === "copied" && status.id === id) copied.resolve(status.failure);
+    };
+    worker.on("message", listener);
+    void exited.then(() => copied.resolve(storeClosed().message));
+    const command: Control = { kind: "copy", id, directory };
+    worker.postMessage(command);
+    const failure = await copied.promise;
+    worker.off("message", listener);
+    if (failure !== null) throw new Error(`cannot copy the embedded state store: ${failure}`);
+  };
 }
 
 async function started(worker: Worker, exited: Promise<void>, failure: () => Error | undefined): Promise<void> {
