@@ -13,8 +13,13 @@ import type { ClickHouseClient } from "@clickhouse/client";
 import { ClickHouseError, ClickHouseLogLevel, createClient } from "@clickhouse/client";
 import { type Clock, systemClock } from "../../kernel/clock.ts";
 import { Fault } from "../../kernel/fault.ts";
+import { AFTER_INSERTS_HEADER, BACKGROUND_HEADER } from "./chdb/process-protocol.ts";
+import { SocketClient } from "./chdb/socket-client.ts";
+import type { AuditStore } from "./audit.ts";
+import { ClickHouseAudit } from "./clickhouse-audit.ts";
+import { ClickHouseRollUps } from "./clickhouse-roll-ups.ts";
 import { QueryWatch } from "./query-watch.ts";
-import { AFTER_INSERTS_HEADER } from "./chdb/process-protocol.ts";
+import type { RollUpStore } from "./roll-ups/roll-up.ts";
 import { EVENT_COLUMNS } from "./row-block.ts";
 import { BOOTSTRAP, SCHEMA } from "./schema.ts";
 import type { Cell } from "./sql/aggregations/aggregation.ts";
@@ -67,16 +72,25 @@ const MAX_CONNECTIONS = 16;
 /** More rows than a block can have, so that the server neither splits nor waits. */
 const ONE_BLOCK_ROWS = "1000000000";
 
-const INSERT = `INSERT INTO ${EVENTS_TABLE} (${EVENT_COLUMNS.map(([name]) => name).join(", ")}) FORMAT RowBinary`;
+const INSERT = `INSERT INTO ${EVENTS_TABLE} (${EVENT_COLUMNS.map(([name]) => name).join(", ")}) FORMAT Native`;
 
 /** Sent before and still running, on any connection. */
-const RUNNING_INSERTS = `SELECT count() FROM system.processes WHERE query_kind = 'Insert' AND query LIKE 'INSERT INTO ${EVENTS_TABLE}%'`;
+const RUNNING_INSERTS = `SELECT count() FROM system.processes WHERE query_kind = 'Insert' AND query LIKE 'INSERT INTO ${EVENTS_TABLE} %'`;
 const SETTLE_POLL_MS = 20;
 
 const CONNECTION_FAILURES = new Set(["ECONNREFUSED", "ECONNRESET", "ENOENT", "EPIPE", "ETIMEDOUT", "EHOSTUNREACH"]);
 
+/** Longest a statement in the background may take; it reads at most a month of one type of events. */
+const BACKGROUND_TIMEOUT_SECONDS = 3600;
+
+/** An event store that keeps roll-ups and can be audited. */
+export interface RollUpEventStore extends EventStore {
+  readonly rollUps: RollUpStore;
+  readonly audit: AuditStore;
+}
+
 /** Opens a client; nothing is sent before the first call. Every thread has its own. */
-export function createEventStore(options: EventStoreOptions): EventStore {
+export function createEventStore(options: EventStoreOptions): RollUpEventStore {
   const { endpoint } = options;
   const shared = {
     request_timeout: REQUEST_TIMEOUT_MS,
@@ -91,6 +105,7 @@ export function createEventStore(options: EventStoreOptions): EventStore {
       : createClient({ ...shared, url: "http://localhost", http_agent: socketAgent(endpoint.socketPath) });
   return new ClickHouseStore(
     client,
+    endpoint.kind === "embedded" ? new SocketClient(endpoint.socketPath, MAX_CONNECTIONS) : null,
     options.queryTimeoutMs ?? DEFAULT_QUERY_TIMEOUT_MS,
     options.maxResultRows ?? DEFAULT_MAX_RESULT_ROWS,
     options.clock ?? systemClock,
@@ -106,13 +121,36 @@ function socketAgent(socketPath: string): http.Agent {
   return new http.Agent(options);
 }
 
-class ClickHouseStore implements EventStore {
+/** How a statement is sent. */
+interface Sending {
+  readonly settings: Readonly<Record<string, string | number>>;
+  readonly format: "JSONCompactEachRow" | "JSONCompact";
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+class ClickHouseStore implements RollUpEventStore {
+  readonly rollUps: RollUpStore;
+  readonly audit: AuditStore;
   readonly #client: ClickHouseClient;
+  /** The short way to the embedded engine; null for a server. */
+  readonly #socket: SocketClient | null;
   readonly #querySettings: Readonly<Record<string, string | number>>;
   readonly #watch: QueryWatch;
 
-  constructor(client: ClickHouseClient, queryTimeoutMs: number, maxResultRows: number, clock: Clock) {
+  constructor(
+    client: ClickHouseClient,
+    socket: SocketClient | null,
+    queryTimeoutMs: number,
+    maxResultRows: number,
+    clock: Clock,
+  ) {
     this.#client = client;
+    this.#socket = socket;
+    this.rollUps = new ClickHouseRollUps({
+      rows: (statement) => this.#backgroundRows(statement),
+      command: (statement) => this.#backgroundCommand(statement),
+    });
+    this.audit = new ClickHouseAudit((statement) => this.#rows(statement));
     this.#watch = new QueryWatch({
       clock,
       prefix: `tallystick/${randomUUID()}`,
@@ -171,16 +209,9 @@ class ClickHouseStore implements EventStore {
   }
 
   async #runningInserts(): Promise<number> {
-    return await this.#request(async () => {
-      const result = await this.#client.query({
-        query: RUNNING_INSERTS,
-        format: "JSONCompactEachRow",
-        clickhouse_settings: this.#querySettings,
-        http_headers: { [AFTER_INSERTS_HEADER]: "1" },
-      });
-      const rows: readonly (readonly Cell[])[] = await result.json();
-      return wholeNumber(rows[0]?.[0]);
-    });
+    const headers = { [AFTER_INSERTS_HEADER]: "1" };
+    const sending = { settings: this.#querySettings, format: "JSONCompactEachRow", headers } as const;
+    return wholeNumber(rowsOf(await this.#send({ sql: RUNNING_INSERTS, params: {} }, sending))[0]?.[0]);
   }
 
   async countEvents(partition: number): Promise<number> {
@@ -227,29 +258,65 @@ class ClickHouseStore implements EventStore {
   }
 
   async close(): Promise<void> {
+    this.#socket?.close();
     await this.#client.close();
   }
 
   /** The rows of a statement; it is watched if `watchAs` names it. */
   async #rows(statement: Statement, watchAs?: string): Promise<readonly (readonly Cell[])[]> {
-    const { sql: query, params } = statement;
-    const request = { query, query_params: { ...params } };
-    if (watchAs === undefined) {
-      return await this.#request(async () => {
-        const settings = { clickhouse_settings: this.#querySettings };
-        const result = await this.#client.query({ ...request, ...settings, format: "JSONCompactEachRow" });
-        return await result.json<readonly Cell[]>();
+    const settings = { ...this.#querySettings, ...statement.settings };
+    if (watchAs === undefined) return rowsOf(await this.#send(statement, { settings, format: "JSONCompactEachRow" }));
+    return await this.#watch.watch(watchAs, async (label) => {
+      // This format ends in statistics, the only place where both engines tell how many rows they read.
+      const labelled = { ...settings, log_comment: label };
+      const answer = await this.#send(statement, { settings: labelled, format: "JSONCompact" });
+      const { data, statistics }: StatisticsAnswer = JSON.parse(answer);
+      return { found: data, rowsRead: statistics?.rows_read ?? null };
+    });
+  }
+
+  async #backgroundRows(statement: Statement): Promise<readonly (readonly Cell[])[]> {
+    const settings = { ...this.#querySettings, max_execution_time: BACKGROUND_TIMEOUT_SECONDS, max_threads: 1 };
+    const headers = { [BACKGROUND_HEADER]: "1" };
+    return rowsOf(await this.#send(statement, { settings, format: "JSONCompactEachRow", headers }));
+  }
+
+  /** One thread, so that queries and inserts keep the other cores. */
+  async #backgroundCommand({ sql, params }: Statement): Promise<void> {
+    // Deletions are mutations, which are over when the statement is.
+    const settings = {
+      wait_end_of_query: 1,
+      max_execution_time: BACKGROUND_TIMEOUT_SECONDS,
+      max_threads: 1,
+      mutations_sync: "1",
+    } as const;
+    const headers = { [BACKGROUND_HEADER]: "1" };
+    await this.#request(async () => {
+      if (this.#socket === null) {
+        const request = { query: sql, query_params: { ...params }, clickhouse_settings: settings };
+        await this.#client.command({ ...request, http_headers: headers });
+      } else {
+        await this.#socket.send({ statement: { sql, params }, settings, format: null, headers });
+      }
+    });
+  }
+
+  /** The answer as text. */
+  async #send(statement: Statement, { settings, format, headers }: Sending): Promise<string> {
+    return await this.#request(async () => {
+      if (this.#socket !== null) {
+        const timeoutMs = REQUEST_TIMEOUT_MS;
+        return await this.#socket.send({ statement, settings, format, ...(headers && { headers }), timeoutMs });
+      }
+      const result = await this.#client.query({
+        query: statement.sql,
+        query_params: { ...statement.params },
+        format,
+        clickhouse_settings: settings,
+        ...(headers && { http_headers: headers }),
       });
-    }
-    return await this.#watch.watch(watchAs, (label) =>
-      this.#request(async () => {
-        const settings = { clickhouse_settings: { ...this.#querySettings, log_comment: label } };
-        // This format ends in statistics, the only place where both engines tell how many rows they read.
-        const result = await this.#client.query({ ...request, ...settings, format: "JSONCompact" });
-        const { data, statistics } = await result.json<readonly Cell[]>();
-        return { found: data, rowsRead: statistics?.rows_read ?? null };
-      }),
-    );
+      return await result.text();
+    });
   }
 
   async #command(query: string): Promise<void> {
@@ -263,6 +330,19 @@ class ClickHouseStore implements EventStore {
       throw translated(error);
     }
   }
+}
+
+interface StatisticsAnswer {
+  readonly data: readonly (readonly Cell[])[];
+  readonly statistics?: { readonly rows_read: number };
+}
+
+/** Reads `JSONCompactEachRow`. */
+function rowsOf(answer: string): readonly (readonly Cell[])[] {
+  const text = answer.trimEnd();
+  if (text === "") return [];
+  const rows: readonly (readonly Cell[])[] = JSON.parse(`[${text.replaceAll("\n", ",")}]`);
+  return rows;
 }
 
 /** The fault for what a caller can do something about; any other error as it is. */

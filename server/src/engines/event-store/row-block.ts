@@ -1,9 +1,10 @@
 /**
- * Row blocks: events on their way into the event store, encoded as ClickHouse RowBinary in the column order of
- * `EVENT_COLUMNS`. The sink writes a block straight from log bytes; the store passes it through without looking inside.
+ * Row blocks: events on their way into the event store, encoded in ClickHouse's Native format, which is the values of one
+ * column after the other: the server takes columns in with half the work that rows cost it. The sink writes a block
+ * straight from log bytes; the store passes it through without looking inside.
  */
 
-import { ByteBuffer } from "../../kernel/byte-buffer.ts";
+import { ByteBuffer, readInt64 } from "../../kernel/byte-buffer.ts";
 import type { Instant } from "../../kernel/instant.ts";
 import { JSON_STRING, JsonTape } from "../../kernel/json.ts";
 import type { RowBlock, StoredEvent } from "./store.ts";
@@ -56,74 +57,181 @@ export interface EventPlace {
 
 /** Builds row blocks; one writer is reused for all batches of a sink. */
 export class RowBlockWriter {
-  readonly #block: ByteBuffer;
-  readonly #value = new ByteBuffer(4096);
-  /** Where each row ends in the block. */
-  readonly #ends: number[] = [];
+  readonly #columns: Columns;
+  #rows = 0;
+  #pairs = 0;
 
+  /** Each column begins with so many bytes. */
   constructor(initialBytes: number) {
-    this.#block = new ByteBuffer(initialBytes);
+    const column = (): ByteBuffer => new ByteBuffer(initialBytes);
+    this.#columns = {
+      namespace: column(),
+      type: column(),
+      subject: column(),
+      source: column(),
+      id: column(),
+      time: column(),
+      time_given: column(),
+      data: column(),
+      vals: { ends: column(), names: column(), values: column() },
+      ingested_at: column(),
+      stored_at: column(),
+      log_partition: column(),
+      log_offset: column(),
+    };
   }
 
   get rows(): number {
-    return this.#ends.length;
+    return this.#rows;
   }
 
   /**
    * Appends one event. `tape` holds the event's parsed `data`, an object; it is not looked at when the event has none.
    */
   add(namespace: Uint8Array, event: EventBytes, place: EventPlace, tape: JsonTape): void {
-    const block = this.#block;
+    const columns = this.#columns;
     const { bytes } = event;
-    writeString(block, namespace, 0, namespace.length);
-    writeString(block, bytes, event.typeStart, event.typeEnd);
-    writeString(block, bytes, event.subjectStart, event.subjectEnd);
-    writeString(block, bytes, event.sourceStart, event.sourceEnd);
-    writeString(block, bytes, event.idStart, event.idEnd);
-    block.int64(event.time);
-    block.byte(event.isTimeGiven ? 1 : 0);
-    writeString(block, bytes, event.dataStart, event.dataEnd);
+    writeString(columns.namespace, namespace, 0, namespace.length);
+    writeString(columns.type, bytes, event.typeStart, event.typeEnd);
+    writeString(columns.subject, bytes, event.subjectStart, event.subjectEnd);
+    writeString(columns.source, bytes, event.sourceStart, event.sourceEnd);
+    writeString(columns.id, bytes, event.idStart, event.idEnd);
+    columns.time.int64(event.time);
+    columns.time_given.byte(event.isTimeGiven ? 1 : 0);
+    writeString(columns.data, bytes, event.dataStart, event.dataEnd);
     if (event.dataEnd > event.dataStart) this.#values(tape);
-    else block.varint(0);
-    block.int64(place.ingestedAt);
-    block.int64(place.storedAt);
-    block.uint16(place.partition);
-    block.int64(place.offset);
-    this.#ends.push(block.length);
+    columns.vals.ends.int64(this.#pairs);
+    columns.ingested_at.int64(place.ingestedAt);
+    columns.stored_at.int64(place.storedAt);
+    columns.log_partition.uint16(place.partition);
+    columns.log_offset.int64(place.offset);
+    this.#rows += 1;
   }
 
-  /** The rows for which `isKept` holds, by their index, handed over; the writer continues empty. */
+  /** The rows for which `isKept` holds, by their index, as a block; the writer continues empty. */
   finish(isKept: (row: number) => boolean = () => true): RowBlock {
-    const bytes = this.#block.bytes;
-    let rows = 0;
-    let length = 0;
-    let start = 0;
-    this.#ends.forEach((end, row) => {
-      if (isKept(row)) {
-        if (length !== start) bytes.copyWithin(length, start, end);
-        length += end - start;
-        rows += 1;
-      }
-      start = end;
-    });
-    this.#ends.length = 0;
-    return { rows, bytes: this.#block.take().subarray(0, length) };
+    const kept = Array.from({ length: this.#rows }, (_, row) => isKept(row));
+    const rows = kept.reduce((sum, each) => sum + (each ? 1 : 0), 0);
+    if (rows < kept.length) keepRows(this.#columns, kept);
+    const bytes = nativeBlock(this.#columns, rows);
+    for (const buffer of Object.values(this.#columns).flatMap(buffersOf)) buffer.clear();
+    this.#rows = this.#pairs = 0;
+    return { rows, bytes };
   }
 
   #values(tape: JsonTape): void {
+    const { names, values } = this.#columns.vals;
     const keys = distinctKeys(tape, 0);
-    this.#block.varint(keys.length);
     for (const key of keys) {
       if (tape.kinds[key] === JSON_STRING) {
-        writeString(this.#block, tape.bytes, tape.starts[key] ?? 0, tape.ends[key] ?? 0);
+        writeString(names, tape.bytes, tape.starts[key] ?? 0, tape.ends[key] ?? 0);
       } else {
         const name = Buffer.from(tapeText(tape, key), "utf8");
-        writeString(this.#block, name, 0, name.length);
+        writeString(names, name, 0, name.length);
       }
-      this.#value.clear();
-      writeTaggedText(tape, key + 1, this.#value);
-      writeString(this.#block, this.#value.bytes, 0, this.#value.length);
+      const at = values.length;
+      values.byte(0);
+      writeTaggedText(tape, key + 1, values);
+      values.prefixLength(at);
     }
+    this.#pairs += keys.length;
+  }
+}
+
+/** A column of maps: how many pairs there are up to the end of each row, and the pairs themselves as two columns. */
+interface MapColumn {
+  readonly ends: ByteBuffer;
+  readonly names: ByteBuffer;
+  readonly values: ByteBuffer;
+}
+
+type ColumnName = (typeof EVENT_COLUMNS)[number][0];
+type Columns = Readonly<Record<Exclude<ColumnName, "vals">, ByteBuffer>> & { readonly vals: MapColumn };
+
+/** The parts of a column, in the order in which the format has them. */
+function buffersOf(column: ByteBuffer | MapColumn): readonly ByteBuffer[] {
+  return column instanceof ByteBuffer ? [column] : [column.ends, column.names, column.values];
+}
+
+/** The block in ClickHouse's Native format: names, types and values of one column after the other. */
+function nativeBlock(columns: Columns, rows: number): Uint8Array {
+  const parts: Uint8Array[] = [];
+  const put = (write: (head: ByteBuffer) => void): void => {
+    const head = new ByteBuffer(64);
+    write(head);
+    parts.push(head.view());
+  };
+  put((head) => {
+    head.varint(EVENT_COLUMNS.length);
+    head.varint(rows);
+  });
+  for (const [name, type] of EVENT_COLUMNS) {
+    put((head) => {
+      writeAscii(head, name);
+      // Dictionaries are left to the server: ready-made ones would spare it 0.2 µs per row at most.
+      writeAscii(head, type.replaceAll("LowCardinality(String)", "String"));
+    });
+    for (const buffer of buffersOf(columns[name])) parts.push(buffer.view());
+  }
+  return Buffer.concat(parts);
+}
+
+/** Takes the rows that are not kept out of all columns. Rare: they are duplicates. */
+function keepRows(columns: Columns, kept: readonly boolean[]): void {
+  const { ends, names, values } = columns.vals;
+  const pairs: boolean[] = [];
+  const counts = kept.map((isKept, row) => {
+    const count = readInt64(ends.bytes, row * 8) - pairs.length;
+    for (let pair = 0; pair < count; pair++) pairs.push(isKept);
+    return count;
+  });
+  ends.clear();
+  let total = 0;
+  kept.forEach((isKept, row) => {
+    if (isKept) ends.int64((total += counts[row] ?? 0));
+  });
+  for (const pairColumn of [names, values]) keepValues(pairColumn, pairs, stringEnd);
+  for (const [name, type] of EVENT_COLUMNS) {
+    if (name === "vals") continue;
+    const width = FIXED_BYTES.get(type);
+    keepValues(columns[name], kept, width === undefined ? stringEnd : (_, at) => at + width);
+  }
+}
+
+/** Bytes of a value, for types whose values all have the same number of them. */
+const FIXED_BYTES: ReadonlyMap<string, number> = new Map([
+  ["DateTime64(6, 'UTC')", 8],
+  ["UInt64", 8],
+  ["UInt16", 2],
+  ["Bool", 1],
+]);
+
+function keepValues(
+  column: ByteBuffer,
+  kept: readonly boolean[],
+  endOf: (bytes: Uint8Array, at: number) => number,
+): void {
+  const { bytes } = column;
+  let length = 0;
+  let start = 0;
+  for (const isKept of kept) {
+    const end = endOf(bytes, start);
+    if (isKept) {
+      bytes.copyWithin(length, start, end);
+      length += end - start;
+    }
+    start = end;
+  }
+  column.length = length;
+}
+
+function stringEnd(bytes: Uint8Array, at: number): number {
+  let length = 0;
+  let position = at;
+  for (let unit = 1; ; unit *= 0x80) {
+    const byte = bytes[position++] ?? 0;
+    length += (byte & 0x7f) * unit;
+    if (byte < 0x80) return position + length;
   }
 }
 
@@ -162,7 +270,12 @@ export function encodeEvents(events: readonly StoredEvent[]): RowBlock {
   return writer.finish();
 }
 
-function writeString(block: ByteBuffer, bytes: Uint8Array, start: number, end: number): void {
-  block.varint(end - start);
-  block.copy(bytes, start, end);
+function writeString(column: ByteBuffer, bytes: Uint8Array, start: number, end: number): void {
+  column.varint(end - start);
+  column.copy(bytes, start, end);
+}
+
+function writeAscii(head: ByteBuffer, text: string): void {
+  head.varint(text.length);
+  head.ascii(text);
 }

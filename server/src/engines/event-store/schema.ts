@@ -4,8 +4,9 @@
  */
 
 import { EVENT_COLUMNS } from "./row-block.ts";
-import { HOUR_OF_EVENT } from "./sql/filters.ts";
-import { DATABASE, EVENTS_TABLE, SCHEMA_VERSIONS_TABLE } from "./sql/table.ts";
+import { STATE_TYPES } from "./sql/aggregations/aggregation.ts";
+import { DAY_OF_EVENT } from "./sql/filters.ts";
+import { DATABASE, EVENTS_TABLE, ROLL_UPS_TABLE, SCHEMA_VERSIONS_TABLE } from "./sql/table.ts";
 
 export interface SchemaVersion {
   readonly version: number;
@@ -47,19 +48,76 @@ export const BOOTSTRAP: readonly string[] = [
   `CREATE TABLE IF NOT EXISTS ${SCHEMA_VERSIONS_TABLE} (version UInt32) ENGINE = MergeTree ORDER BY version SETTINGS ${DURABLE}`,
 ];
 
+/** Where the events of a data directory wait that was made before version 2, until version 4. */
+const FORMER_EVENTS_TABLE = `${EVENTS_TABLE}_by_hour`;
+
+const eventIndexes = `INDEX positions (log_partition, log_offset) TYPE minmax,
+  INDEX stored stored_at TYPE minmax`;
+
+/**
+ * Small granules in small compressed blocks, because one subject's events of a month lie in as many places as it has days.
+ * Measured over 4 million events: one subject's month takes 18 ms instead of 25, and the table grows by 1 %.
+ */
+const SMALL_READS = "index_granularity = 1024, min_compress_block_size = 16384";
+
+/** Merged parts keep every property in a file of its own, so that a query reads only those that it names. */
+const PROPERTY_FILES =
+  "map_serialization_version = 'with_buckets', map_serialization_version_for_zero_level_parts = 'basic', " +
+  "map_buckets_strategy = 'linear', map_buckets_coefficient = 2, map_buckets_min_avg_size = 0";
+
+const stateColumns = Object.entries(STATE_TYPES)
+  .map(([name, type]) => `${name} ${type} CODEC(ZSTD(1))`)
+  .join(",\n  ");
+
 export const SCHEMA: readonly SchemaVersion[] = [
   {
     version: 1,
     statements: [
       `CREATE TABLE IF NOT EXISTS ${EVENTS_TABLE} (
   ${eventColumns},
-  INDEX positions (log_partition, log_offset) TYPE minmax,
-  INDEX stored stored_at TYPE minmax,
+  ${eventIndexes},
   INDEX ids id TYPE bloom_filter(0.01)
 ) ENGINE = MergeTree
 PARTITION BY toYYYYMM(time)
-ORDER BY (namespace, type, ${HOUR_OF_EVENT}, subject, time)
+ORDER BY (namespace, type, intDiv(toUnixTimestamp64Micro(time), 3600000000), subject, time)
 SETTINGS non_replicated_deduplication_window = ${REMEMBERED_BLOCKS}, ${DURABLE}`,
+    ],
+  },
+  { version: 2, statements: [`RENAME TABLE IF EXISTS ${EVENTS_TABLE} TO ${FORMER_EVENTS_TABLE}`] },
+  {
+    // Days before subjects instead of hours, and the properties apart.
+    version: 3,
+    statements: [
+      `CREATE TABLE IF NOT EXISTS ${EVENTS_TABLE} (
+  ${eventColumns},
+  ${eventIndexes},
+  INDEX ids id TYPE bloom_filter(0.01) GRANULARITY 8
+) ENGINE = MergeTree
+PARTITION BY toYYYYMM(time)
+ORDER BY (namespace, type, ${DAY_OF_EVENT}, subject, time)
+SETTINGS non_replicated_deduplication_window = ${REMEMBERED_BLOCKS}, ${SMALL_READS}, ${PROPERTY_FILES}, ${DURABLE}`,
+      `TRUNCATE TABLE ${EVENTS_TABLE}`,
+      `INSERT INTO ${EVENTS_TABLE} SELECT * FROM ${FORMER_EVENTS_TABLE} SETTINGS max_partitions_per_insert_block = 0`,
+    ],
+  },
+  { version: 4, statements: [`DROP TABLE IF EXISTS ${FORMER_EVENTS_TABLE} SYNC`] },
+  {
+    version: 5,
+    statements: [
+      `CREATE TABLE IF NOT EXISTS ${ROLL_UPS_TABLE} (
+  roll_up UInt32,
+  level UInt8,
+  subject String CODEC(ZSTD(1)),
+  bucket Int64 CODEC(Delta, ZSTD(1)),
+  group_texts Array(LowCardinality(String)) CODEC(ZSTD(1)),
+  chunk UInt64 CODEC(ZSTD(1)),
+  events UInt64 CODEC(ZSTD(1)),
+  first_after UInt64 CODEC(ZSTD(1)),
+  last_after UInt64 CODEC(ZSTD(1)),
+  ${stateColumns}
+) ENGINE = MergeTree
+ORDER BY (roll_up, level, subject, bucket)
+SETTINGS ${SMALL_READS}, ${DURABLE}`,
     ],
   },
 ];

@@ -9,6 +9,7 @@
 
 import type { Instant } from "../../kernel/instant.ts";
 import type { JsonPath } from "./json-path.ts";
+import type { RollUp } from "./roll-ups/roll-up.ts";
 
 /** An event as it is stored. */
 export interface StoredEvent {
@@ -28,7 +29,7 @@ export interface StoredEvent {
   readonly offset: number;
 }
 
-/** A block of rows ready to insert: RowBinary in the column order of `row-block.ts`. */
+/** A block of rows ready to insert, as `row-block.ts` encodes it. */
 export interface RowBlock {
   readonly rows: number;
   readonly bytes: Uint8Array;
@@ -96,6 +97,8 @@ export interface UsageQuery {
   readonly upTo: PositionVector;
   /** Only events stored before this instant count (billing cut-offs). */
   readonly storedBefore?: Instant;
+  /** What of the meter is rolled up; changes how long the answer takes, never the answer. */
+  readonly rollUp?: RollUp;
   /** The name under which `progress` tells how far the query has got. */
   readonly watchAs?: string;
 }

@@ -35,7 +35,7 @@ import {
   JSON_TRUE,
   type JsonTape,
 } from "../../kernel/json.ts";
-import { canonicalNumberText, fixedPointText } from "../../kernel/number-text.ts";
+import { canonicalNumberText, fixedPointText, isCanonicalNumber } from "../../kernel/number-text.ts";
 
 /** Fractional digits kept of an event value (`VALUE_SCALE`). */
 export const VALUE_SCALE = 24;
@@ -86,7 +86,7 @@ export function writeTaggedText(tape: JsonTape, index: number, out: ByteBuffer):
   const end = tape.ends[index] ?? 0;
   switch (tape.kinds[index]) {
     case JSON_NUMBER:
-      if (isCanonicalNumber(tape.bytes, start, end)) {
+      if (isPlainNumber(tape.bytes, start, end)) {
         out.byte(0x23);
         out.copy(tape.bytes, start, end);
       } else {
@@ -144,7 +144,7 @@ function writeNestedValue(tape: JsonTape, index: number, out: ByteBuffer): void 
   if (kind === JSON_STRING || kind === JSON_ESCAPED_STRING) {
     return writeText(JSON.stringify(taggedString(tapeText(tape, index))), out);
   }
-  if (kind === JSON_NUMBER && !isCanonicalNumber(tape.bytes, tape.starts[index] ?? 0, tape.ends[index] ?? 0)) {
+  if (kind === JSON_NUMBER && !isPlainNumber(tape.bytes, tape.starts[index] ?? 0, tape.ends[index] ?? 0)) {
     return out.ascii(JSON.stringify(taggedNumber(tapeText(tape, index))));
   }
   out.byte(QUOTE);
@@ -163,17 +163,14 @@ function writeJsonString(prefix: string, tape: JsonTape, index: number, out: Byt
 }
 
 /** Whether the number token is its own canonical text and within the range that needs no rewriting. */
-function isCanonicalNumber(bytes: Uint8Array, start: number, end: number): boolean {
+function isPlainNumber(bytes: Uint8Array, start: number, end: number): boolean {
+  if (!isCanonicalNumber(bytes, start, end)) return false;
+  // Any token that short has few enough digits on both sides of its point.
+  if (end - start <= VALUE_SCALE) return true;
   const first = bytes[start] === 0x2d ? start + 1 : start;
-  let point = end;
-  for (let at = first; at < end; at++) {
-    const byte = bytes[at] ?? 0;
-    if (byte === 0x2e) point = at;
-    else if (byte < 0x30 || byte > 0x39) return false;
-  }
-  if (point - first > VALUE_INTEGER_DIGITS || end - point - 1 > VALUE_SCALE) return false;
-  if (point < end) return bytes[end - 1] !== 0x30;
-  return !(first > start && bytes[first] === 0x30);
+  const found = bytes.subarray(first, end).indexOf(0x2e);
+  const integerDigits = found < 0 ? end - first : found;
+  return integerDigits <= VALUE_INTEGER_DIGITS && end - first - integerDigits - 1 <= VALUE_SCALE;
 }
 
 function taggedNumber(token: string): string {

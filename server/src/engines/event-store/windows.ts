@@ -29,8 +29,8 @@ export interface OffsetSegments {
 }
 
 /** Event times are in `[FIRST_EVENT_TIME, END_OF_EVENT_TIME)`, which is 1970 to 2199. */
-const FIRST_EVENT_TIME = instantFromMicros(0);
-const END_OF_EVENT_TIME = instantFromMicros(7_258_118_400_000_000);
+export const FIRST_EVENT_TIME = instantFromMicros(0);
+export const END_OF_EVENT_TIME = instantFromMicros(7_258_118_400_000_000);
 
 export const MICROS_PER_MINUTE = 60_000_000;
 export const MICROS_PER_HOUR = 60 * MICROS_PER_MINUTE;

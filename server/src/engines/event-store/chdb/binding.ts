@@ -10,6 +10,8 @@
  * quote is escaped; placeholders inside quotes or comments stay as they are; a placeholder without a value is an error.
  */
 
+import type { Statement } from "../sql/fragment.ts";
+
 /** Quoted text, quoted names and comments are skipped as a whole; the groups are a placeholder's name and type. */
 const TOKEN =
   /'(?:[^'\\]|\\[\s\S]|'')*'|`(?:[^`\\]|\\[\s\S])*`|"(?:[^"\\]|\\[\s\S])*"|--[^\n]*|\/\*[\s\S]*?\*\/|\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*:\s*([A-Za-z0-9_(), ]+?)\s*\}/g;
@@ -50,6 +52,18 @@ export function bindParameters(sql: string, params: ReadonlyMap<string, string>)
     if (value === undefined) throw new UnboundParameter(name);
     if (type === "String") return quoted(unescapedField(value));
     return `_CAST(${quoted(value)}, ${quoted(type)})`;
+  });
+}
+
+/** The same for values as the compiler has them: texts, and lists of texts or whole numbers. */
+export function inlineParameters(sql: string, params: Statement["params"]): string {
+  return sql.replaceAll(TOKEN, (token, name: string | undefined, type: string | undefined) => {
+    if (name === undefined || type === undefined) return token;
+    const value = params[name];
+    if (value === undefined) throw new UnboundParameter(name);
+    if (typeof value === "string") return quoted(value);
+    const list = value.map((member) => (typeof member === "number" ? String(member) : quoted(member))).join(",");
+    return `_CAST(${quoted(`[${list}]`)}, ${quoted(type)})`;
   });
 }
 

@@ -18,7 +18,7 @@ import { pipeline } from "node:stream/promises";
 import { assert } from "../../../kernel/assert.ts";
 import { bindParameters } from "./binding.ts";
 import type { EngineProcessOptions, EngineReport } from "./process-protocol.ts";
-import { AFTER_INSERTS_HEADER, SOCKET_NAME } from "./process-protocol.ts";
+import { AFTER_INSERTS_HEADER, BACKGROUND_HEADER, SOCKET_NAME } from "./process-protocol.ts";
 import { decodeRequest, insertFromFile, settingsClause } from "./request.ts";
 import { SessionPool } from "./session-pool.ts";
 
@@ -57,6 +57,7 @@ function endAtOnce(): void {
 interface Pools {
   readonly queries: SessionPool;
   readonly inserts: SessionPool;
+  readonly background: SessionPool;
 }
 
 function openPools(): Pools {
@@ -71,6 +72,7 @@ function openPools(): Pools {
   return {
     queries: new SessionPool(options.dataDirectory, options.querySessions, connectionArgs),
     inserts: new SessionPool(options.dataDirectory, options.insertSessions, connectionArgs),
+    background: new SessionPool(options.dataDirectory, options.backgroundSessions, connectionArgs),
   };
 }
 
@@ -84,7 +86,8 @@ async function answer(pools: Pools, request: IncomingMessage): Promise<Uint8Arra
   const { sql, params, settings, isBodyData } = decodeRequest(url, request.headers["content-type"], body);
   if (!isBodyData) {
     if (request.headers[AFTER_INSERTS_HEADER] !== undefined) await Promise.allSettled(insertsUnderWay);
-    return await pools.queries.run(bindParameters(sql, params) + settingsClause(settings), DEFAULT_FORMAT);
+    const pool = request.headers[BACKGROUND_HEADER] === undefined ? pools.queries : pools.background;
+    return await pool.run(bindParameters(sql, params) + settingsClause(settings), DEFAULT_FORMAT);
   }
   const insert = insertRows(pools, request, (path) => insertFromFile(sql, path, settings));
   insertsUnderWay.add(insert);
@@ -141,6 +144,7 @@ function serve(pools: Pools): void {
     server.close(() => {
       pools.queries.close();
       pools.inserts.close();
+      pools.background.close();
       rmSync(options.runtimeDirectory, { recursive: true, force: true });
       process.exit(0);
     });

@@ -2,7 +2,8 @@
 
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, expect, test } from "vitest";
@@ -172,3 +173,56 @@ test("the engine ends with its parent, however that dies", async () => {
   expect(existsSync(socketPath)).toBe(false);
   expect((await start(directory)).isReady).toBe(true);
 });
+
+test("a snapshot amid inserts is a data directory with every table, and nothing of it stays behind", async () => {
+  const root = await temporaryDirectory();
+  const place = join(root, "data");
+  const engine = await start(place);
+  const store = openStore(engine);
+  await store.migrate();
+  const quotedName = "`odd \\`name\\\\`";
+  await statement(engine, `CREATE TABLE tallystick.${quotedName} (n UInt32) ENGINE = MergeTree ORDER BY n`);
+  await statement(engine, "CREATE TABLE tallystick.empty (n UInt32) ENGINE = MergeTree ORDER BY n");
+  await statement(engine, `INSERT INTO tallystick.${quotedName} SELECT number FROM numbers(7)`);
+  await store.insert(block(0, 50), "before");
+  const inserting = store.insert(block(50, 50), "meanwhile");
+  const copy = join(root, "copy");
+  await engine.snapshot(copy);
+  await inserting;
+  await store.insert(block(100, 50), "after");
+  expect(existsSync(join(place, "shadow", "tallystick"))).toBe(false);
+  expect(await store.countEvents(0)).toBe(150);
+
+  const other = await start(copy);
+  const restored = openStore(other);
+  await restored.migrate();
+  expect([50, 100]).toContain(await restored.countEvents(0));
+  expect(await restored.storedOffsets(0, 0, 49)).toHaveLength(50);
+  const names = "SELECT name FROM system.tables WHERE database = 'tallystick' ORDER BY name FORMAT JSONEachRow";
+  expect(await statement(other, names)).toBe(await statement(engine, names));
+  expect(await statement(other, "SELECT count() FROM tallystick.empty")).toBe("0\n");
+  expect(await statement(other, `SELECT count() FROM tallystick.${quotedName}`)).toBe("7\n");
+  await restored.insert(block(200, 50), "later");
+  expect(await restored.storedOffsets(0, 200, 249)).toHaveLength(50);
+});
+
+test("what a killed process had frozen is removed at the next start", async () => {
+  const place = join(await temporaryDirectory(), "data");
+  const frozen = join(place, "shadow", "tallystick", "store");
+  await mkdir(frozen, { recursive: true });
+  await start(place);
+  expect(existsSync(frozen)).toBe(false);
+});
+
+/** Runs a statement that the store has no method for; resolves with its tab-separated answer. */
+async function statement(engine: ChdbEngine, sql: string): Promise<string> {
+  return await new Promise((resolve, reject) => {
+    const sent = request({ socketPath: engine.socketPath, method: "POST" }, (response) => {
+      let text = "";
+      response.setEncoding("utf8");
+      response.on("data", (piece: string) => (text += piece));
+      response.on("end", () => (response.statusCode === 200 ? resolve(text) : reject(new Error(text))));
+    });
+    sent.on("error", reject).end(sql);
+  });
+}

@@ -10,12 +10,14 @@
 
 import type { ChildProcess } from "node:child_process";
 import { fork } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir, totalmem } from "node:os";
+import { mkdirSync, rmSync } from "node:fs";
+import { totalmem } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { EngineProcessOptions, EngineReport, StopRequest } from "./process-protocol.ts";
 import { SOCKET_NAME } from "./process-protocol.ts";
+import { makeRuntimeDirectory, removeStaleRuntimeDirectories } from "./runtime-directory.ts";
+import { removeFrozen, snapshotTables } from "./snapshot.ts";
 
 export interface ChdbEngineOptions {
   /** Created when missing; one process may use it at a time. */
@@ -43,6 +45,12 @@ export interface ChdbEngine {
   readonly isReady: boolean;
   /** Process id of the engine process, undefined between two processes. */
   readonly pid: number | undefined;
+  /**
+   * Makes, without stopping anything, a directory `into` on the same file system that an engine opens as a data directory
+   * with the rows of this moment, by links to files that are never written again. Each table is taken by itself: whoever
+   * needs several to agree sees to it that nothing is inserted or deleted meanwhile.
+   */
+  snapshot(into: string): Promise<void>;
   /** Lets running statements finish, closes the data directory and ends the process. */
   stop(): Promise<void>;
 }
@@ -55,6 +63,7 @@ const DEFAULT_START_TIMEOUT_MS = 60_000;
 const DEFAULT_STOP_TIMEOUT_MS = 10_000;
 const QUERY_SESSIONS = 4;
 const INSERT_SESSIONS = 2;
+const BACKGROUND_SESSIONS = 1;
 /** Besides one thread per connection, the process needs some for files. */
 const FILE_THREADS = 2;
 
@@ -67,8 +76,9 @@ const STDERR_TAIL_CHARACTERS = 2_000;
 
 /** Starts the engine; resolves when it answers, rejects when it does not within `startTimeoutMs`. */
 export async function startChdbEngine(options: ChdbEngineOptions): Promise<ChdbEngine> {
-  // A socket path may have 107 bytes, a data directory's may be longer; the directory is private (mode 0700).
-  const runtimeDirectory = mkdtempSync(join(tmpdir(), "tallystick-"));
+  await removeStaleRuntimeDirectories();
+  const runtimeDirectory = await makeRuntimeDirectory();
+  removeFrozen(options.dataDirectory);
   const supervisor = new Supervisor(options, runtimeDirectory);
   await supervisor.start();
   return supervisor;
@@ -96,6 +106,7 @@ class Supervisor implements ChdbEngine {
       threads: options.threads ?? DEFAULT_THREADS,
       querySessions: QUERY_SESSIONS,
       insertSessions: INSERT_SESSIONS,
+      backgroundSessions: BACKGROUND_SESSIONS,
     };
   }
 
@@ -105,6 +116,10 @@ class Supervisor implements ChdbEngine {
 
   get pid(): number | undefined {
     return this.#child?.pid;
+  }
+
+  async snapshot(into: string): Promise<void> {
+    await snapshotTables(this.socketPath, this.#options.dataDirectory, into);
   }
 
   start(): Promise<void> {
@@ -135,13 +150,14 @@ class Supervisor implements ChdbEngine {
   }
 
   #launch(): void {
-    const { runtimeDirectory, querySessions, insertSessions } = this.#processOptions;
+    const { runtimeDirectory, querySessions, insertSessions, backgroundSessions } = this.#processOptions;
+    const sessions = querySessions + insertSessions + backgroundSessions;
     mkdirSync(runtimeDirectory, { recursive: true, mode: 0o700 });
     const child = fork(ENTRY, [JSON.stringify(this.#processOptions)], {
       execArgv: [],
       stdio: ["ignore", "ignore", "pipe", "ipc"],
       // The engine gets nothing of the parent's environment, which holds secrets; its statements never depend on it.
-      env: { UV_THREADPOOL_SIZE: String(querySessions + insertSessions + FILE_THREADS), TZ: "UTC" },
+      env: { UV_THREADPOOL_SIZE: String(sessions + FILE_THREADS), TZ: "UTC" },
     });
     this.#child = child;
     let errors = "";

@@ -9,6 +9,7 @@ export interface EngineProcessOptions {
   readonly threads: number;
   readonly querySessions: number;
   readonly insertSessions: number;
+  readonly backgroundSessions: number;
 }
 
 /** From the process: it answers on the socket, or it could not open the data directory and ends. */
@@ -27,3 +28,9 @@ export const SOCKET_NAME = "engine.sock";
  * A ClickHouse server ignores it.
  */
 export const AFTER_INSERTS_HEADER = "x-tallystick-after-inserts";
+
+/**
+ * Header of a statement that nobody waits for, such as one that keeps roll-ups: those have connections of their own, so that
+ * queries never wait for them. A ClickHouse server ignores it.
+ */
+export const BACKGROUND_HEADER = "x-tallystick-background";

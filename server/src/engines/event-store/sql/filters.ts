@@ -8,17 +8,22 @@
 
 import { assert } from "../../../kernel/assert.ts";
 import type { Instant } from "../../../kernel/instant.ts";
+import type { Period } from "../../../kernel/period.ts";
 import type { MeterView, PositionVector, TextFilter, TimeFilter } from "../store.ts";
+import { MICROS_PER_DAY } from "../windows.ts";
 import type { Binder } from "./fragment.ts";
 import { allOf, anyOf, instant, integer } from "./fragment.ts";
 
-const MICROS_PER_HOUR = 3_600_000_000;
-
 /**
- * The hour of an event in the sorting key. `toStartOfHour` would yield a 32-bit time, which ends in 2106; event times go
+ * The UTC day of an event in the sorting key. `toStartOfDay` would yield a 32-bit time, which ends in 2106; event times go
  * to 2199.
  */
-export const HOUR_OF_EVENT = `intDiv(toUnixTimestamp64Micro(time), ${MICROS_PER_HOUR})`;
+export const DAY_OF_EVENT = `intDiv(toUnixTimestamp64Micro(time), ${MICROS_PER_DAY})`;
+
+/** Up to so many periods are compared one by one. */
+const FEW_PERIODS = 8;
+/** More days than this are not listed one by one. */
+const MAX_DAYS = 4_000;
 
 /** A text to put under conditions: the expression of the text, and that of whether it exists. */
 export interface TextSubject {
@@ -99,7 +104,7 @@ export function positionCondition(upTo: PositionVector): string {
   );
 }
 
-/** The events a meter covers in `[from, to)`; the hours repeat the bounds in the terms of the sorting key. */
+/** The events a meter covers in `[from, to)`; the days repeat the bounds in the terms of the sorting key. */
 export function meterConditions(
   binder: Binder,
   meter: MeterView,
@@ -113,12 +118,40 @@ export function meterConditions(
   return conditions;
 }
 
-/** Events at or after the instant, stated twice: for the time, and for the hour in the sorting key. */
+/** Events at or after the instant, stated twice: for the time, and for the day in the sorting key. */
 export function fromCondition(from: Instant): readonly string[] {
-  return [`time >= ${instant(from)}`, `${HOUR_OF_EVENT} >= ${integer(Math.floor(from / MICROS_PER_HOUR))}`];
+  return [`time >= ${instant(from)}`, `${DAY_OF_EVENT} >= ${integer(Math.floor(from / MICROS_PER_DAY))}`];
 }
 
 /** Events before the instant, stated twice like `fromCondition`. */
 export function toCondition(to: Instant): readonly string[] {
-  return [`time < ${instant(to)}`, `${HOUR_OF_EVENT} <= ${integer(Math.floor(to / MICROS_PER_HOUR))}`];
+  return [`time < ${instant(to)}`, `${DAY_OF_EVENT} <= ${integer(Math.floor((to - 1) / MICROS_PER_DAY))}`];
+}
+
+/** Whether `micros` is in one of the periods, which are sorted and apart; `micros` is an expression in microseconds. */
+export function periodsCondition(micros: string, periods: readonly Period[]): string {
+  if (periods.length <= FEW_PERIODS) {
+    return anyOf(periods.map(({ from, to }) => `${micros} >= ${integer(from)} AND ${micros} < ${integer(to)}`));
+  }
+  const bounds = periods.flatMap(({ from, to }) => [integer(from), integer(to)]).join(", ");
+  const starts = periods.map(({ from }) => integer(from)).join(", ");
+  const hull = [`${micros} >= ${integer(periods[0]?.from ?? 0)}`, `${micros} < ${integer(periods.at(-1)?.to ?? 0)}`];
+  // The greatest bound at or before the time is found by binary search; inside a period it is a start.
+  return allOf([...hull, `roundDown(${micros}, CAST([${bounds}], 'Array(Int64)')) IN (${starts})`]);
+}
+
+/** Events in the periods, which are sorted and apart; the days repeat them in the terms of the sorting key. */
+export function eventPeriodCondition(periods: readonly Period[]): string {
+  if (periods.length <= FEW_PERIODS) {
+    return anyOf(periods.map(({ from, to }) => allOf([...fromCondition(from), ...toCondition(to)])));
+  }
+  const days = new Set<number>();
+  for (const { from, to } of periods) {
+    for (let day = Math.floor(from / MICROS_PER_DAY); day * MICROS_PER_DAY < to; day += 1) {
+      days.add(day);
+      if (days.size > MAX_DAYS) return periodsCondition("toUnixTimestamp64Micro(time)", periods);
+    }
+  }
+  const isOnDay = `${DAY_OF_EVENT} IN (${[...days].map(integer).join(", ")})`;
+  return allOf([isOnDay, periodsCondition("toUnixTimestamp64Micro(time)", periods)]);
 }

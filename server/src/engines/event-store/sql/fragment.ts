@@ -15,6 +15,8 @@ export type Parameter = string | readonly string[] | readonly number[];
 export interface Statement {
   readonly sql: string;
   readonly params: Readonly<Record<string, Parameter>>;
+  /** Settings that suit the statement, besides those of every read. */
+  readonly settings?: Readonly<Record<string, number>>;
 }
 
 /** Collects the parameters of one statement. */

@@ -9,122 +9,93 @@
 import { assert } from "../../../kernel/assert.ts";
 import type { Instant } from "../../../kernel/instant.ts";
 import { instantFromMicros } from "../../../kernel/instant.ts";
-import type { JsonPath } from "../json-path.ts";
-import type { CustomerSubjects, MeterView, UsageQuery, UsageRow } from "../store.ts";
-import type { OffsetSegments } from "../windows.ts";
-import { MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, offsetSegments, windowSpan } from "../windows.ts";
+import { type Cover, coverOf } from "../roll-ups/cover.ts";
+import type { RollUp } from "../roll-ups/roll-up.ts";
+import type { UsageQuery, UsageRow } from "../store.ts";
+import { MICROS_PER_MINUTE, windowSpan } from "../windows.ts";
 import type { Cell } from "./aggregations/aggregation.ts";
 import { AGGREGATIONS } from "./aggregations/index.ts";
 import { compareUtf8 } from "./byte-order.ts";
-import { canonicalText, hasText, scalarAt } from "./extract.ts";
-import { isOneOf, meterConditions, positionCondition, textCondition } from "./filters.ts";
+import { eventPeriodCondition, positionCondition } from "./filters.ts";
 import type { Statement } from "./fragment.ts";
-import { allOf, Binder, instant, integer } from "./fragment.ts";
-import { EVENTS_TABLE } from "./table.ts";
+import { Binder, instant } from "./fragment.ts";
+import { eventsOf, groupCount, groupName, rollUpRows, type Source, unionOf } from "./sources.ts";
+import { NO_OFFSET } from "./window-columns.ts";
 
 const COLUMNS_BEFORE_GROUPS = 5;
 
-/** A bare number in GROUP BY would be the position of a column. */
-const NO_OFFSET = "toInt64(0)";
+const NO_TIME = "0";
 
-/** The statement that answers `query`. */
+/** For statements that read a few granules: a second thread and reading in two steps cost more than they save (4.1 to 3.5 ms). */
+const SMALL_READ = { max_threads: 1, query_plan_optimize_prewhere: 0, optimize_use_projections: 0 };
+
+/** The statement that answers `query`, from events, or from a roll-up and those events that it does not have. */
 export function usageStatement(query: UsageQuery): Statement {
+  const cover = query.rollUp === undefined ? null : coverOf(query, query.rollUp);
   const binder = new Binder();
-  const { meter } = query;
-  const value = meter.valuePath === undefined ? "''" : scalarAt(binder, meter.valuePath);
-  const window = windowColumns(query);
-  const groups = groupColumns(binder, query);
-  const keys = [...(query.window === undefined ? [] : window), ...groups];
-  const columns = [
-    "count()",
-    "toUnixTimestamp64Micro(min(time))",
-    "toUnixTimestamp64Micro(max(time))",
-    ...window,
-    ...groups,
-    ...AGGREGATIONS[meter.aggregation].columns("tagged", binder),
+  if (query.rollUp === undefined || cover === null) {
+    return binder.statement(select(binder, query, eventsOf(binder, query, eventConditions(query)), "cells"));
+  }
+  const sources = [
+    rollUpRows(binder, query, query.rollUp, cover.parts),
+    ...coveredEvents(binder, query, query.rollUp, cover),
   ];
-  const conditions = [
-    ...meterConditions(binder, meter, query),
-    positionCondition(query.upTo),
-    ...attributionConditions(binder, query),
-    ...[...query.filters].map(([key, filter]) => {
-      const tagged = scalarAt(binder, groupPath(meter, key));
-      return textCondition(binder, { text: canonicalText(tagged), exists: hasText(tagged) }, filter);
-    }),
-  ];
+  const [only] = sources;
+  if (only !== undefined && sources.length === 1) {
+    return { ...binder.statement(select(binder, query, only, "cells")), settings: SMALL_READ };
+  }
+  const branches = sources.map((source) => select(binder, query, source, "states"));
+  return binder.statement(select(binder, query, unionOf(query, branches), "cells"));
+}
+
+/** The events that the roll-up does not answer for: around its buckets, and after its coverage. */
+function coveredEvents(binder: Binder, query: UsageQuery, rollUp: RollUp, cover: Cover): readonly Source[] {
+  const { edges, hasTail } = cover;
+  const sources: Source[] = [];
+  if (edges.length > 0) {
+    const conditions = [positionCondition(rollUp.coverage), eventPeriodCondition(edges)];
+    sources.push(eventsOf(binder, query, conditions));
+  }
+  if (hasTail) {
+    const conditions = [...eventConditions(query), `NOT (${positionCondition(rollUp.coverage)})`];
+    sources.push(eventsOf(binder, query, conditions));
+  }
+  return sources;
+}
+
+function eventConditions(query: UsageQuery): readonly string[] {
+  const conditions = [positionCondition(query.upTo)];
   if (query.storedBefore !== undefined) conditions.push(`stored_at < ${instant(query.storedBefore)}`);
-  return binder.statement(
-    `WITH ${value} AS tagged SELECT ${columns.join(", ")} FROM ${EVENTS_TABLE} WHERE ${allOf(conditions)}` +
-      (keys.length === 0 ? "" : ` GROUP BY ${keys.join(", ")}`),
-  );
-}
-
-function groupPath(meter: MeterView, key: string): JsonPath {
-  const path = meter.groupBy.get(key);
-  assert(path !== undefined, "a query names only group-by keys of its meter");
-  return path;
-}
-
-function groupColumns(binder: Binder, query: UsageQuery): readonly string[] {
-  const columns = query.groupBy.map((key) => canonicalText(scalarAt(binder, groupPath(query.meter, key))));
-  if (query.groupByCustomer) columns.unshift(customerColumn(binder, query.customers ?? []));
-  if (query.groupBySubject) columns.unshift("subject");
-  return columns;
-}
-
-/** A subject that two customers list belongs to the first. */
-function customerColumn(binder: Binder, customers: readonly CustomerSubjects[]): string {
-  const owners = new Map<string, string>();
-  for (const { id, subjects } of customers) {
-    for (const subject of subjects) if (!owners.has(subject)) owners.set(subject, id);
-  }
-  if (owners.size === 0) return "''";
-  return `transform(subject, ${binder.texts([...owners.keys()])}, ${binder.texts([...owners.values()])}, '')`;
-}
-
-function attributionConditions(binder: Binder, query: UsageQuery): readonly string[] {
-  const conditions: string[] = [];
-  if (query.subjects !== undefined) conditions.push(isOneOf(binder, "subject", query.subjects));
-  if (query.customers !== undefined) {
-    conditions.push(
-      isOneOf(
-        binder,
-        "subject",
-        query.customers.flatMap((customer) => customer.subjects),
-      ),
-    );
-  }
   return conditions;
 }
 
-/** Number and UTC offset of the window; a constant pair for a query without windows. */
-function windowColumns({ window, from, to }: UsageQuery): readonly [string, string] {
-  if (window === undefined) return [NO_OFFSET, NO_OFFSET];
-  const offset = offsetColumn(offsetSegments(window.timeZone, from, to));
-  const local = `(toUnixTimestamp64Micro(time) + ${offset})`;
-  switch (window.size) {
-    case "MINUTE":
-      return [floorDivision(local, MICROS_PER_MINUTE), offset];
-    case "HOUR":
-      return [floorDivision(local, MICROS_PER_HOUR), offset];
-    case "DAY":
-      return [floorDivision(local, MICROS_PER_DAY), NO_OFFSET];
-    case "MONTH":
-      return [`toYYYYMM(addDays(toDate32('1970-01-01'), ${floorDivision(local, MICROS_PER_DAY)}))`, NO_OFFSET];
+/**
+ * One SELECT over a source, with a column for everything a result row is made of. `cells` are the columns that `usageRows`
+ * reads; `states` are the columns of which a union is made.
+ */
+function select(binder: Binder, query: UsageQuery, source: Source, result: "cells" | "states"): string {
+  const aggregation = AGGREGATIONS[query.meter.aggregation];
+  const { window, groups } = source;
+  const keys = [...window, ...groups].filter((key) => key !== NO_OFFSET);
+  const grouping = keys.length === 0 ? "" : ` GROUP BY ${keys.join(", ")}`;
+  if (result === "cells") {
+    // Only a bound that the query leaves open is taken from the events.
+    const needsTimes = query.window === undefined && (query.from === undefined || query.to === undefined);
+    const times = needsTimes ? [source.first, source.last] : [NO_TIME, NO_TIME];
+    const columns = [source.events, ...times, ...window, ...groups, ...source.cells(aggregation, binder)];
+    return `SELECT ${columns.join(", ")} FROM ${source.from}${grouping}`;
   }
-}
-
-/** `roundDown` finds the segment of an instant by binary search, however many changes the zone has seen. */
-function offsetColumn({ starts, offsets }: OffsetSegments): string {
-  if (starts.length === 1) return `toInt64(${integer(offsets[0])})`;
-  const list = (values: readonly number[]): string => `CAST([${values.map(integer).join(", ")}], 'Array(Int64)')`;
-  return `transform(roundDown(toUnixTimestamp64Micro(time), ${list(starts)}), ${list(starts)}, ${list(offsets)})`;
-}
-
-/** `intDiv` truncates; local times of the first hours of 1970 west of Greenwich are negative, by at most two days. */
-function floorDivision(dividend: string, divisor: number): string {
-  const shift = (2 * MICROS_PER_DAY) / divisor;
-  return `intDiv(${dividend} + ${integer(2 * MICROS_PER_DAY)}, ${integer(divisor)}) - ${integer(shift)}`;
+  const columns = [
+    `${source.events} AS events`,
+    `${source.first} AS first_time`,
+    `${source.last} AS last_time`,
+    `${window[0]} AS window_number`,
+    `${window[1]} AS window_offset`,
+    ...groups.map((group, index) => `${group} AS ${groupName(index)}`),
+    ...source.states(aggregation).map(([name, state]) => `${state} AS ${name}`),
+  ];
+  // Grouped by a constant at least, a source without rows adds no row.
+  return `SELECT ${columns.join(", ")} FROM ${source.from}${grouping === "" ? ` GROUP BY ${NO_OFFSET}` : grouping}`;
 }
 
 /** The rows of the answer, in their final order. Throws the fault `aggregate_overflow`. */
@@ -142,12 +113,12 @@ function usageRow(query: UsageQuery, cells: readonly Cell[]): UsageRow | null {
     "a usage row begins with its number of events and their times",
   );
   assert(typeof window === "number" && typeof offset === "number", "a window is identified by two numbers");
-  const groupCount = query.groupBy.length + Number(query.groupBySubject) + Number(query.groupByCustomer);
-  const groups = cells.slice(COLUMNS_BEFORE_GROUPS, COLUMNS_BEFORE_GROUPS + groupCount).map((cell) => {
+  const count = groupCount(query);
+  const groups = cells.slice(COLUMNS_BEFORE_GROUPS, COLUMNS_BEFORE_GROUPS + count).map((cell) => {
     assert(typeof cell === "string", "a group is a text");
     return cell;
   });
-  const value = AGGREGATIONS[query.meter.aggregation].value(cells.slice(COLUMNS_BEFORE_GROUPS + groupCount));
+  const value = AGGREGATIONS[query.meter.aggregation].value(cells.slice(COLUMNS_BEFORE_GROUPS + count));
   if (value === null) return null;
   const subject = query.groupBySubject ? (groups.shift() ?? null) : null;
   const customerId = query.groupByCustomer ? (groups.shift() ?? null) : null;

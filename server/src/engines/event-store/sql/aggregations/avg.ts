@@ -2,10 +2,10 @@
 
 import type { AggregationSql } from "./aggregation.ts";
 import { checkedSum, divideHalfAwayFromZero, textFromUnits } from "./fixed-point.ts";
-import { sumColumns } from "./sum.ts";
+import { sumAndCount } from "./sum.ts";
 
 export const avg: AggregationSql = {
-  columns: sumColumns,
+  ...sumAndCount,
   value: (cells) => {
     const total = checkedSum(cells);
     return total === null ? null : textFromUnits(divideHalfAwayFromZero(total.units, total.count));

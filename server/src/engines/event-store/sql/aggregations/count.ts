@@ -5,6 +5,9 @@ import type { AggregationSql } from "./aggregation.ts";
 
 export const count: AggregationSql = {
   columns: () => ["count()"],
+  states: { value_count: () => "count()" },
+  ownStates: { value_count: () => "1" },
+  merged: (column) => [`sum(${column("value_count")})`],
   value: ([cell]) => {
     assert(typeof cell === "number", "a count is a number");
     return String(cell);

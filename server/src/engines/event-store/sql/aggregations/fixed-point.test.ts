@@ -40,17 +40,16 @@ test.each([
 
 describe("checkedSum", () => {
   test("no values, no sum", () => {
-    expect(checkedSum([null, 0, null])).toBeNull();
+    expect(checkedSum([null, 0])).toBeNull();
   });
 
   test("the last sum that is certainly exact", () => {
     const almost = `${"9".repeat(38)}.${"9".repeat(24)}`;
-    expect(checkedSum([almost, 99_999_999_999_999, almost])?.count).toBe(99_999_999_999_999n);
+    expect(checkedSum([almost, 99_999_999_999_999])?.count).toBe(99_999_999_999_999n);
   });
 
   test("a sum that could have wrapped around is an error", () => {
-    const limit = `1${"0".repeat(38)}`;
-    expect(() => checkedSum(["-1", 100_000_000_000_000, limit])).toThrow(
+    expect(() => checkedSum(["-1", 100_000_000_000_000])).toThrow(
       expect.objectContaining({ kind: "internal", code: "aggregate_overflow" }),
     );
   });

@@ -10,9 +10,11 @@ import { Fault } from "../../../../kernel/fault.ts";
 import { VALUE_SCALE } from "../../values.ts";
 import type { Cell } from "./aggregation.ts";
 
-/** Integer digits that `Decimal(76, 24)` holds. */
-const AGGREGATE_INTEGER_DIGITS = 52;
-const AGGREGATE_LIMIT = 10n ** BigInt(AGGREGATE_INTEGER_DIGITS + VALUE_SCALE);
+/**
+ * `Decimal(76, 24)` holds 52 integer digits and a value has at most 38 (`VALUE_LIMIT`), so no sum of fewer values than this
+ * can leave the type. ClickHouse's sum would wrap around silently.
+ */
+const SAFE_COUNT = 10 ** 14;
 
 const PLAIN_DECIMAL = /^(-?)([0-9]+)(?:\.([0-9]+))?$/;
 
@@ -43,16 +45,13 @@ export function decimalOf(cell: Cell | undefined): string | null {
   return typeof cell === "string" ? textFromUnits(unitsFromText(cell)) : null;
 }
 
-/**
- * A sum in units, from the cells sum, count of values and greatest magnitude; null when there were no values. ClickHouse's
- * sum wraps around silently, so it counts only if `count * greatest magnitude` cannot reach the limit of the type.
- */
+/** A sum in units, from the cells sum and count of values; null when there were no values. */
 export function checkedSum(cells: readonly Cell[]): { readonly units: bigint; readonly count: bigint } | null {
-  const [sum, count, magnitude] = cells;
+  const [sum, count] = cells;
   assert(typeof count === "number", "a sum comes with the count of its values");
   if (count === 0) return null;
-  assert(typeof sum === "string" && typeof magnitude === "string", "a sum of values is not null");
-  if (BigInt(count) * unitsFromText(magnitude) >= AGGREGATE_LIMIT) {
+  assert(typeof sum === "string", "a sum of values is not null");
+  if (count >= SAFE_COUNT) {
     throw new Fault("internal", "aggregate_overflow", "The sum is too large to be computed exactly.");
   }
   return { units: unitsFromText(sum), count: BigInt(count) };

@@ -9,6 +9,11 @@ import type { AggregationSql } from "./aggregation.ts";
 
 export const uniqueCount: AggregationSql = {
   columns: (tagged) => [`uniqExactIf(${canonicalText(tagged)}, ${hasText(tagged)})`],
+  states: {
+    value_count: (tagged) => `countIf(${hasText(tagged)})`,
+    distinct_values: (tagged) => `uniqExactStateIf(${canonicalText(tagged)}, ${hasText(tagged)})`,
+  },
+  merged: (column) => [`uniqExactMerge(${column("distinct_values")})`],
   value: ([cell]) => {
     assert(typeof cell === "number", "a count is a number");
     return String(cell);
