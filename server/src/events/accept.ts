@@ -43,7 +43,7 @@ export class EventAcceptor {
 
   /**
    * Accepts the events of a body of the given `Content-Type`. Resolves with their number once they are durable. Throws the
-   * faults of `EventParser`, `invalid_content_type`, and `log_unavailable` when the log cannot take them.
+   * faults of `EventParser`, `invalid_content_type`, and those of the log when it cannot take them.
    */
   async accept(body: Uint8Array, contentType: string | undefined): Promise<number> {
     const shape = bodyShape(contentType);

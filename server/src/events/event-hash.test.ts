@@ -8,7 +8,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { instantFromMicros } from "../kernel/instant.ts";
 import { EventReader } from "./event-codec.ts";
-import { EventHasher } from "./event-hash.ts";
+import { EventBatchHasher, EventHasher } from "./event-hash.ts";
 import { EventParser } from "./request-parser.ts";
 
 const PARSER = new EventParser(Buffer.from("default"), {
@@ -157,4 +157,25 @@ describe("identity", () => {
     expect(identity("n", other)).toBe(identity("n", {}));
     expect(identity("m", {})).not.toBe(identity("n", {}));
   });
+});
+
+test("hashes in columns are those of one event at a time, over the borders of what is hashed together", () => {
+  const batch = new EventBatchHasher();
+  for (const count of [0, 1, 255, 256, 257, 1000]) {
+    const events = Array.from({ length: count }, (_, index) => {
+      const data = index % 5 === 0 ? {} : { data: { text: "x".repeat((index * 37) % 700), value: index / 8 } };
+      return received(
+        JSON.stringify({ ...VALID, id: `${count}-${index}`, subject: "s".repeat(1 + (index % 90)), ...data }),
+      );
+    });
+    const namespace = Buffer.from("default");
+    batch.start(count + 3);
+    for (const event of events) batch.add(namespace, event);
+    const { identities, payloads } = batch.finish();
+    expect(new Set(events.map((event) => Buffer.from(HASHER.identity(namespace, event)).toString("hex"))).size).toBe(
+      count,
+    );
+    expect(Buffer.from(identities)).toEqual(Buffer.concat(events.map((event) => HASHER.identity(namespace, event))));
+    expect(Buffer.from(payloads)).toEqual(Buffer.concat(events.map((event) => HASHER.payloadHash(event))));
+  }
 });

@@ -1,6 +1,8 @@
 /** Events: accepting, storing, listing and watching them. */
 
 export { EventAcceptor } from "./accept.ts";
+export { EventReader } from "./event-codec.ts";
+export { EventBatchHasher, EventHasher } from "./event-hash.ts";
 export { deleteConflictsBefore } from "./conflicts.ts";
 export { eventOperations } from "./http.ts";
 export { EventListing } from "./listing.ts";

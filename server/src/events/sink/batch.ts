@@ -13,7 +13,7 @@ import { civilFromDays, microsPerDay } from "../../kernel/civil.ts";
 import { type Instant, instantFromMicros } from "../../kernel/instant.ts";
 import { EventReader } from "../event-codec.ts";
 import { eventJson } from "../event-json.ts";
-import { EventHasher } from "../event-hash.ts";
+import { EventBatchHasher } from "../event-hash.ts";
 
 /** How large a batch may become. */
 export interface BatchLimits {
@@ -66,8 +66,8 @@ export class BatchBuilder {
   readonly #log: EventLogReader;
   readonly #claims: Claims;
   readonly #limits: BatchLimits;
-  readonly #hasher = new EventHasher();
-  readonly #writer = new RowBlockWriter(1 << 20);
+  readonly #hasher = new EventBatchHasher();
+  readonly #writer = new RowBlockWriter(1 << 16);
 
   constructor(log: EventLogReader, claims: Claims, limits: BatchLimits) {
     this.#log = log;
@@ -101,8 +101,7 @@ export class BatchBuilder {
   ): Promise<PreparedBatch> {
     const { partition, from, storedAt } = range;
     const capacity = Math.min(range.to, endOf(records.at(-1)) - 1) - from + 1;
-    const identities = new Uint8Array(capacity * HASH_BYTES);
-    const hashes = new Uint8Array(capacity * HASH_BYTES);
+    this.#hasher.start(capacity);
     const months = new Set<number>();
     let count = 0;
     let lastIngestedAt = storedAt;
@@ -113,14 +112,14 @@ export class BatchBuilder {
         if (count === capacity) break collecting;
         months.add(monthOf(reader.time));
         if (isOpenEnded && months.size > this.#limits.months) break collecting;
-        hashes.set(this.#hasher.payloadHash(reader), count * HASH_BYTES);
-        identities.set(this.#hasher.identity(reader.namespace, reader), count * HASH_BYTES);
+        this.#hasher.add(reader.namespace, reader);
         lastIngestedAt = instantFromMicros(record.ingestedAt + offset - record.offset);
         const place = { ingestedAt: lastIngestedAt, storedAt, partition, offset };
         this.#writer.add(reader.namespace, reader, place, this.#hasher.tape);
         count += 1;
       }
     }
+    const { identities, payloads: hashes } = this.#hasher.finish();
     const claimed = await this.#claim(partition, from, count, identities, hashes);
     const conflicts = conflictingArrivals(records, from, hashes, claimed);
     const isOwn = (row: number): boolean =>
@@ -162,7 +161,7 @@ export class BatchBuilder {
     const result = await this.#claims.claim({
       partition,
       count,
-      identities: identities.subarray(0, count * HASH_BYTES),
+      identities,
       fingerprints,
       offsets,
     });

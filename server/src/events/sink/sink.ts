@@ -65,6 +65,9 @@ export class Sink {
   readonly #options: SinkOptions;
   readonly #builder: BatchBuilder;
   readonly #stopping = new AbortController();
+  /** What waits for the moment between two batches; `#pausing` is aborted as soon as there is something. */
+  readonly #pauses: (() => Promise<void>)[] = [];
+  #pausing = new AbortController();
   #lastStoredAt = 0;
 
   constructor(options: SinkOptions) {
@@ -84,6 +87,23 @@ export class Sink {
   /** Ends `run` after the step under way. */
   stop(): void {
     this.#stopping.abort();
+  }
+
+  /**
+   * Calls `work` between two batches and waits for it: the event store then holds what the stored position covers and no
+   * more, and nothing is claimed, stored or committed until it has ended. Settles as `work` does; it is never called when
+   * `run` ends before.
+   */
+  pause(work: () => Promise<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#pauses.push(() => work().then(resolve, reject));
+      this.#pausing.abort();
+    });
+  }
+
+  async #pauseIfAsked(): Promise<void> {
+    for (let work = this.#pauses.shift(); work !== undefined; work = this.#pauses.shift()) await work();
+    if (this.#pausing.signal.aborted) this.#pausing = new AbortController();
   }
 
   /** Finishes the batch that was under way and returns the first offset that is not stored. */
@@ -147,8 +167,9 @@ export class Sink {
     let startedMs = performance.now();
     let ahead: PreparedBatch | null = null;
     while (!this.#stopping.signal.aborted) {
+      await this.#pauseIfAsked();
       if (ahead === null) {
-        if (!(await this.#waitForEvents(next))) return;
+        if (!(await this.#waitForEvents(next))) continue;
         startedMs = performance.now();
         ahead = await this.#prepare(next);
       }
@@ -169,10 +190,13 @@ export class Sink {
     }
   }
 
-  /** Waits until there is something to store, and a little longer for a fuller batch; false when stopping. */
+  /**
+   * Waits until there is something to store, and a little longer for a fuller batch; false when the sink is to stop or to
+   * pause before there is.
+   */
   async #waitForEvents(next: number): Promise<boolean> {
     const { partition, log, lingerMs } = this.#options;
-    const signal = this.#stopping.signal;
+    const signal = AbortSignal.any([this.#stopping.signal, this.#pausing.signal]);
     await log.waitFor(partition, next, signal);
     if (signal.aborted) return false;
     const enough = AbortSignal.any([signal, AbortSignal.timeout(lingerMs)]);
