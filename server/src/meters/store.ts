@@ -96,6 +96,13 @@ export async function listMeters(db: Kysely<Database>, namespace: string, query:
   return rows.map(meterFromRow);
 }
 
+/** Every meter that is not deleted. */
+export async function liveMeters(db: Kysely<Database>): Promise<Meter[]> {
+  // Why: each may have a roll-up.
+  const rows = await db.selectFrom("meter").selectAll().where("deleted_at", "is", null).orderBy("id").execute();
+  return rows.map(meterFromRow);
+}
+
 /** The live meters of these event types, by slug; for the validation of listed events. */
 export async function metersOfTypes(
   db: Kysely<Database>,

@@ -5,6 +5,7 @@ import type {
   CustomerSubjects,
   EventStore,
   PositionVector,
+  RollUp,
   UsageQuery,
   UsageRow,
   ValuesQuery,
@@ -27,6 +28,8 @@ export interface UsageServiceOptions {
   readonly clock: Clock;
   /** How far events are stored, at this moment: every query answers for one such vector. */
   readonly positions: () => PositionVector;
+  /** What is rolled up of the meter, if anything. */
+  readonly rollUp: (meter: Meter) => RollUp | null;
   /** The customers with these ids, in this order; throws a `not_found` fault when one is unknown. */
   readonly customers: (ids: readonly string[]) => Promise<readonly CustomerSubjects[]>;
   /** What to call those of the subjects that exist as entities. */
@@ -51,7 +54,10 @@ export class UsageService {
   async query(idOrSlug: string, request: MeterQueryRequest): Promise<UsageAnswer> {
     const meter = await this.#options.meters.get(idOrSlug);
     const customers = await this.#options.customers(request.filterCustomerId ?? []);
-    const query = planUsageQuery(request, meter, customers, this.#options.positions());
+    // A roll-up of this moment covers no more than the positions taken after it.
+    const rollUp = this.#options.rollUp(meter);
+    const planned = planUsageQuery(request, meter, customers, this.#options.positions());
+    const query = rollUp === null ? planned : { ...planned, rollUp };
     return { meter, query, rows: await this.#options.store.queryUsage(query) };
   }
 

@@ -56,8 +56,11 @@ function randomPath(random: Random): JsonPath {
   return random.pick(random.oneIn(2) ? paths.slice(0, 1) : paths);
 }
 
-export function randomUsageQuery(random: Random, world: World): UsageQuery {
-  const meter = randomMeter(random, world);
+export function randomUsageQuery(
+  random: Random,
+  world: World,
+  meter: MeterView = randomMeter(random, world),
+): UsageQuery {
   const keys = [...meter.groupBy.keys()];
   const bounds = randomBounds(random, world);
   const customers = random.oneIn(4) ? randomCustomers(random, world) : undefined;
@@ -110,7 +113,7 @@ export function randomValuesQuery(random: Random, world: World): ValuesQuery {
   return { meter, property, ...randomBounds(random, world), upTo: randomPositions(random, world) };
 }
 
-function randomMeter(random: Random, world: World): MeterView {
+export function randomMeter(random: Random, world: World): MeterView {
   const aggregation = random.pick(aggregations);
   return {
     namespace: world.namespace,
@@ -131,7 +134,7 @@ function randomBounds(random: Random, world: World): { from?: Instant; to?: Inst
 }
 
 /** An instant of an event, or a little before or after it. */
-function randomInstant(random: Random, world: World): Instant {
+export function randomInstant(random: Random, world: World): Instant {
   const micros = random.pick(world.instants) + random.pick([0, 0, 1, -1, 1_000_000, 3_599_999_999]);
   return instantFromMicros(Math.max(0, micros));
 }

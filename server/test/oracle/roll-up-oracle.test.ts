@@ -1,0 +1,130 @@
+/**
+ * The oracle over roll-ups: whatever of a meter is rolled up, and in whatever state that is, the event store answers exactly
+ * what the reference answers from events alone.
+ *
+ * `ORACLE_SEED=<number>` repeats a run, `ORACLE_WORLDS=<number>` makes it longer; the seed is always printed.
+ */
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import {
+  type ChdbEngine,
+  coverOf,
+  createEventStore,
+  encodeEvents,
+  type RollUpEventStore,
+  startChdbEngine,
+} from "../../src/engines/event-store/index.ts";
+import { ReferenceStore } from "../../src/engines/event-store/reference.ts";
+import { assert } from "../../src/kernel/assert.ts";
+import { instantFromMicros } from "../../src/kernel/instant.ts";
+import { compare, type Question } from "./comparison.ts";
+import { randomWorld } from "./random-events.ts";
+import { randomUsageQuery } from "./random-queries.ts";
+import { randomRollUp } from "./random-roll-ups.ts";
+import { Random } from "./random.ts";
+
+const seed = Number(process.env["ORACLE_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+const worldCount = Number(process.env["ORACLE_WORLDS"] ?? 4);
+const rollUpsPerWorld = 8;
+const queriesPerRollUp = 20;
+const concurrency = 4;
+
+let dataDirectory: string | undefined;
+let engine: ChdbEngine | undefined;
+let opened: RollUpEventStore | undefined;
+
+beforeAll(async () => {
+  process.stderr.write(`oracle of roll-ups: ORACLE_SEED=${seed}\n`);
+  dataDirectory = await mkdtemp(join(tmpdir(), "tallystick-roll-up-oracle-"));
+  engine = await startChdbEngine({ dataDirectory });
+  opened = createEventStore({ endpoint: { kind: "embedded", socketPath: engine.socketPath } });
+  await opened.migrate();
+});
+
+afterAll(async () => {
+  await opened?.close();
+  await engine?.stop();
+  if (dataDirectory !== undefined) await rm(dataDirectory, { recursive: true, force: true });
+});
+
+const offsets = new Map<number, number>();
+let lastId = 0;
+let covered = 0;
+let asked = 0;
+
+test.each(Array.from({ length: worldCount }, (_, index) => index))(
+  `world %i of seed ${seed}: the store with roll-ups equals the reference without`,
+  async (index) => {
+    assert(opened !== undefined, "tests run after the store was opened");
+    const store = opened;
+    const random = new Random(seed + index);
+    const world = randomWorld(random, `roll-ups-${seed}-${index}`, (partition) => {
+      const offset = offsets.get(partition) ?? 0;
+      offsets.set(partition, offset + 1);
+      return offset;
+    });
+    const reference = new ReferenceStore();
+    const block = encodeEvents(world.events);
+    await reference.insert(block, world.namespace);
+    await store.insert(block, world.namespace);
+    const questions: Question[] = [];
+    for (let count = 0; count < rollUpsPerWorld; count += 1) {
+      const { meter, rollUp } = await randomRollUp(random, world, store.rollUps, () => (lastId += 1));
+      for (let query = 0; query < queriesPerRollUp; query += 1) {
+        const usage = { ...randomUsageQuery(random, world, meter), rollUp };
+        questions.push({ kind: "usage", query: usage });
+        if (coverOf(usage, rollUp) !== null) covered += 1;
+        asked += 1;
+      }
+    }
+    const iterator = questions.values();
+    const reports: string[] = [];
+    const work = async () => {
+      for (const question of iterator) {
+        // Fewer events would need another roll-up, so the whole world is reported.
+        const report = await compare(reference, store, question, []);
+        if (report !== null) reports.push(report);
+        if (reports.length > 0) return;
+      }
+    };
+    await Promise.all(Array.from({ length: concurrency }, work));
+    if (reports[0] !== undefined) expect.fail(`ORACLE_SEED=${seed}, world ${index}: ${reports[0]}`);
+  },
+);
+
+test("many of the questions were answered from roll-ups", () => {
+  expect(covered).toBeGreaterThan(asked / 10);
+});
+
+test("a roll-up that differs from its events is found, and one that does not is not", async () => {
+  assert(opened !== undefined, "tests run after the store was opened");
+  const store = opened;
+  const random = new Random(seed);
+  const world = randomWorld(random, `differences-${seed}`, (partition) => {
+    const offset = offsets.get(partition) ?? 0;
+    offsets.set(partition, offset + 1);
+    return offset;
+  });
+  await store.insert(encodeEvents(world.events), world.namespace);
+  const always = { from: instantFromMicros(0), to: instantFromMicros(7_258_118_400_000_000) };
+  let isFound = false;
+  for (let count = 0; count < rollUpsPerWorld; count += 1) {
+    const { meter, rollUp } = await randomRollUp(random, world, store.rollUps, () => (lastId += 1));
+    for (const level of rollUp.levels) {
+      expect(await store.rollUps.differences(rollUp, meter, level, always, 10)).toEqual([]);
+    }
+    const [level] = rollUp.levels;
+    const [chunk] = rollUp.chunks;
+    assert(level !== undefined && chunk !== undefined, "a roll-up has levels and chunks");
+    // Without one of its chunks it says too little, unless that chunk has no rows.
+    const rows = (await store.rollUps.chunkRows()).get(chunk) ?? 0;
+    const less = { ...rollUp, chunks: rollUp.chunks.filter((each) => each !== chunk), rebuilt: [] };
+    if (rows === 0 || rollUp.rebuilt.length > 0) continue;
+    expect((await store.rollUps.differences(less, meter, level, always, 10)).length).toBeGreaterThan(0);
+    isFound = true;
+  }
+  expect(isFound).toBe(true);
+});
