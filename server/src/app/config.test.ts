@@ -51,6 +51,7 @@ describe("precedence", () => {
       maxEventBytes: 1_048_576,
       maxAttributeBytes: 1024,
       maxDepth: 64,
+      maxBacklogEvents: 10_000_000,
       conflictRetentionDays: 90,
     });
     expect(config.log).toEqual({ level: "info", format: "json" });

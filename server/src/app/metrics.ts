@@ -20,6 +20,12 @@ export interface LogLag {
   readonly seconds: number;
 }
 
+/** What gauges ask at each scrape. */
+export interface MetricSources {
+  readonly lag: () => LogLag;
+  readonly freeBytes: () => number;
+}
+
 export class Metrics {
   readonly registry = new Registry();
   readonly #namespace: string;
@@ -35,7 +41,7 @@ export class Metrics {
   readonly #engineRestarts: Counter;
   readonly #eventStreams: Gauge;
 
-  constructor(namespace: string, lag: () => LogLag) {
+  constructor(namespace: string, sources: MetricSources) {
     const registers = [this.registry];
     const labelled = { registers, labelNames: ["namespace"] };
     this.#namespace = namespace;
@@ -103,23 +109,29 @@ export class Metrics {
       name: "tallystick_event_streams",
       help: "Clients that watch events as they are accepted.",
     });
-    this.#watchLag(lag);
+    this.#askAll(sources);
   }
 
-  #watchLag(lag: () => LogLag): void {
+  #askAll(sources: MetricSources): void {
     for (const unit of ["events", "seconds"] as const) {
-      // The registry keeps the gauge and asks it at each scrape.
-      this.registry.registerMetric(
-        new Gauge({
-          registers: [],
-          name: `tallystick_log_lag_${unit}`,
-          help: `How far the event store is behind the log, in ${unit}.`,
-          collect() {
-            this.set(lag()[unit]);
-          },
-        }),
-      );
+      const help = `How far the event store is behind the log, in ${unit}.`;
+      this.#ask(`tallystick_log_lag_${unit}`, help, () => sources.lag()[unit]);
     }
+    this.#ask("tallystick_storage_free_bytes", "Free space on the disk of the event log.", sources.freeBytes);
+  }
+
+  /** A gauge that asks for its value at each scrape; the registry keeps it. */
+  #ask(name: string, help: string, value: () => number): void {
+    this.registry.registerMetric(
+      new Gauge({
+        registers: [],
+        name,
+        help,
+        collect() {
+          this.set(value());
+        },
+      }),
+    );
   }
 
   accepted(events: number): void {

@@ -11,10 +11,15 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Operation } from "@tallystick/contract";
 import type { Logger } from "pino";
 import { SubjectService, subjectOperations } from "../customers/index.ts";
-import { type EventLog, openEmbeddedLog } from "../engines/event-log/index.ts";
-import { type ChdbEngine, createEventStore, type EventStore, startChdbEngine } from "../engines/event-store/index.ts";
+import { type FileLog, openEmbeddedLog } from "../engines/event-log/index.ts";
+import {
+  type ChdbEngine,
+  createEventStore,
+  type RollUpEventStore,
+  startChdbEngine,
+} from "../engines/event-store/index.ts";
 import { Loop } from "../engines/jobs/index.ts";
-import { openStateStore, type StateStore } from "../engines/state-store/index.ts";
+import { openStateStore, type StateStore, type StoredPositionTable } from "../engines/state-store/index.ts";
 import {
   deleteConflictsBefore,
   EventAcceptor,
@@ -22,15 +27,21 @@ import {
   eventOperations,
   EventTail,
   firstRetainedOffset,
+  type SinkReport,
 } from "../events/index.ts";
 import { createHttpServer, type HttpServer, infoOperations } from "../http/index.ts";
 import { systemClock } from "../kernel/clock.ts";
 import { Fault } from "../kernel/fault.ts";
 import { createUlidSource, type UlidSource } from "../kernel/id.ts";
 import { instantFromMicros } from "../kernel/instant.ts";
-import { MeterService, meterOperations } from "../meters/index.ts";
+import { MeterService, meterOperations, RollUpKeeper, type RollUpPace } from "../meters/index.ts";
 import { explainEvents, usageOperations, UsageService } from "../usage/index.ts";
+import { ControlServer } from "./backup/control-server.ts";
+import { checkRestored, refuseUnfinishedRestore } from "./backup/restore-mark.ts";
 import type { Config } from "./config.ts";
+import { prepareDataDirectory } from "./health/data-directory.ts";
+import { checkReadiness } from "./health/readiness.ts";
+import { StorageHealth } from "./health/storage-health.ts";
 import { LagTracker, Metrics } from "./metrics.ts";
 import type { SinkWorkerOptions } from "./sink/sink-protocol.ts";
 import { SinkThread } from "./sink/sink-thread.ts";
@@ -41,10 +52,16 @@ const PARTITION = 0;
 const MAX_BATCH_MONTHS = 100;
 /** How long the start waits for the sink to store what was acknowledged before. */
 const CATCH_UP_MS = 60_000;
+/** A sink that fails so often in a row, in about three seconds, has a cause that waiting does not remove: a full disk. */
+const HOPELESS_FAILURES = 6;
 /** Streams of accepted events at the same time; each computes in the thread that serves all requests. */
 const MAX_EVENT_STREAMS = 32;
 /** Shorter than the idle timeouts of common load balancers. */
 const STREAM_KEEP_ALIVE_MS = 15_000;
+/** A client that takes nothing for this long, while there is something for it, is gone or will not come back to it. */
+const STREAM_STALL_MS = 60_000;
+/** With more events waiting for the sink, roll-ups leave it the processor. */
+const BUSY_LAG_EVENTS = 200_000;
 const HOUR_MS = 3_600_000;
 const HOUR_MICROS = HOUR_MS * 1000;
 
@@ -54,6 +71,8 @@ export interface ProductOptions {
   readonly version: string;
   /** See `SinkWorkerOptions.stepModule`. */
   readonly stepModule?: string;
+  /** How eagerly roll-ups are kept; for tests. */
+  readonly rollUpPace?: Partial<RollUpPace>;
 }
 
 /** The running product. */
@@ -61,15 +80,15 @@ export interface Product {
   readonly url: string;
   /** Where everything durable lies, as an absolute path. */
   readonly dataDirectory: string;
-  /** Parts that crash tests kill. */
-  readonly parts: { readonly engine: ChdbEngine; readonly sink: SinkThread };
+  /** Parts that crash tests kill, or look at. */
+  readonly parts: { readonly engine: ChdbEngine; readonly sink: SinkThread; readonly rollUps: RollUpKeeper };
   stop(): Promise<void>;
 }
 
 interface Engines {
-  readonly log: EventLog;
+  readonly log: FileLog;
   readonly engine: ChdbEngine;
-  readonly store: EventStore;
+  readonly store: RollUpEventStore;
   readonly state: StateStore;
 }
 
@@ -77,27 +96,24 @@ interface Engines {
 export async function startProduct(options: ProductOptions): Promise<Product> {
   const { config, logger } = options;
   const dataDirectory = resolve(config.dataDir);
+  await prepareDataDirectory(dataDirectory);
+  await refuseUnfinishedRestore(dataDirectory);
   const lag = new LagTracker(systemClock);
-  const metrics = new Metrics(config.namespace, () => lag.lag());
-  const engines = await openEngines(options, dataDirectory, metrics);
+  const health = createHealth(options, dataDirectory, lag);
+  const metrics = new Metrics(config.namespace, { lag: () => lag.lag(), freeBytes: () => health.freeBytes });
+  const engines = await openEngines(options, dataDirectory, metrics, health);
   const { log, engine, store, state } = engines;
   const positions = new Map<number, number>();
-  const sink = new SinkThread({
-    workerOptions: () => sinkOptions(options, dataDirectory, engines),
-    onCommitted: (report) => {
-      positions.set(report.partition, report.to);
-      lag.stored(report.to + 1, report.lastIngestedAt);
-      metrics.stored(report);
-    },
-    onFailure: (reason, pauseMs) => {
-      metrics.restarted("sink");
-      logger.error({ reason, pauseMs }, "the sink stopped and starts again; nothing acknowledged is lost");
-    },
+  const sink = createSink(options, dataDirectory, engines, metrics, (report) => {
+    positions.set(report.partition, report.to);
+    lag.stored(report.to + 1, report.lastIngestedAt);
   });
+  const rollUps = createRollUps(options, engines, positions, lag);
+  const control = createControl(options, dataDirectory, engines, sink, positions, rollUps);
   try {
+    await health.start();
     await store.migrate();
-    for (const row of await state.db.selectFrom("stored_position").selectAll().execute()) {
-      refuseShortLog(log.end(row.partition), row.stored_upto, dataDirectory);
+    for (const row of await loadPositions(options, dataDirectory, engines)) {
       positions.set(row.partition, row.stored_upto);
       lag.stored(row.stored_upto + 1, row.last_stored_at);
     }
@@ -106,11 +122,14 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
     lag.durable(log.end(PARTITION));
     log.onDurable((_partition, end) => {
       lag.durable(end);
+      health.durable();
       sink.durable(end);
     });
     sink.start();
-    await catchUp(log.end(PARTITION), positions, logger);
-    const http = createHttp(options, engines, { meters, metrics, positions });
+    await catchUp(log.end(PARTITION), positions, sink, logger);
+    await startControl(control, logger);
+    void rollUps.run();
+    const http = createHttp(options, engines, { meters, metrics, positions, health, rollUps });
     const port = await http.listen(config.address.host, config.address.port);
     const upkeep = createUpkeep(options, engines, positions);
     void upkeep.run();
@@ -118,29 +137,79 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
     return {
       url: `http://${host}:${port}`,
       dataDirectory,
-      parts: { engine, sink },
+      parts: { engine, sink, rollUps },
       stop: async () => {
         await upkeep.stop();
+        await control.stop();
+        await rollUps.stop();
         http.refuseReadiness();
         await http.close(config.shutdown.graceMs);
         await sink.stop(config.shutdown.graceMs);
+        await health.stop();
         await closeEngines(engines);
       },
     };
   } catch (error) {
+    await control.stop();
+    await rollUps.stop();
     await sink.stop(0);
+    await health.stop();
     await closeEngines(engines);
     throw error;
   }
 }
 
-async function openEngines(options: ProductOptions, dataDirectory: string, metrics: Metrics): Promise<Engines> {
+function createSink(
+  options: ProductOptions,
+  dataDirectory: string,
+  engines: Engines,
+  metrics: Metrics,
+  onCommitted: (report: SinkReport) => void,
+): SinkThread {
+  return new SinkThread({
+    workerOptions: () => sinkOptions(options, dataDirectory, engines),
+    onCommitted: (report) => {
+      onCommitted(report);
+      metrics.stored(report);
+    },
+    onFailure: (reason, pauseMs) => {
+      metrics.restarted("sink");
+      options.logger.error({ reason, pauseMs }, "the sink stopped and starts again; nothing acknowledged is lost");
+    },
+  });
+}
+
+/** A server on a full disk cannot tell where to ask for a backup, and has more important things to do. */
+async function startControl(control: ControlServer, logger: Logger): Promise<void> {
+  try {
+    await control.start();
+  } catch (error) {
+    logger.error({ err: error }, "no backup can be taken until the next start");
+  }
+}
+
+function createHealth({ config, logger }: ProductOptions, dataDirectory: string, lag: LagTracker): StorageHealth {
+  return new StorageHealth({
+    dataDirectory,
+    minFreeBytes: config.eventLog.minFreeBytes,
+    maxBacklogEvents: config.ingest.maxBacklogEvents,
+    backlog: () => lag.lag().events,
+    logger,
+  });
+}
+
+async function openEngines(
+  options: ProductOptions,
+  dataDirectory: string,
+  metrics: Metrics,
+  health: StorageHealth,
+): Promise<Engines> {
   const { config, logger } = options;
   const log = await openEmbeddedLog({
     directory: join(dataDirectory, "log"),
     segmentBytes: config.eventLog.segmentBytes,
     maxQueuedBytes: config.eventLog.queueBytes,
-    report: (report) => logger.warn(report, "event log"),
+    report: (report) => health.hear(report),
   });
   const url = config.postgres.url;
   const [engine, state] = await Promise.allSettled([
@@ -152,7 +221,13 @@ async function openEngines(options: ProductOptions, dataDirectory: string, metri
       },
     }),
     openStateStore(
-      url === undefined ? { kind: "embedded", directory: join(dataDirectory, "state") } : { kind: "postgres", url },
+      url === undefined
+        ? {
+            kind: "embedded",
+            directory: join(dataDirectory, "state"),
+            onFailure: (reason) => health.stateStopped(reason),
+          }
+        : { kind: "postgres", url },
     ),
   ]);
   if (engine.status === "rejected" || state.status === "rejected") {
@@ -194,6 +269,52 @@ function sinkOptions(options: ProductOptions, dataDirectory: string, engines: En
   };
 }
 
+function createRollUps(
+  { logger, rollUpPace }: ProductOptions,
+  { store, state }: Engines,
+  positions: ReadonlyMap<number, number>,
+  lag: LagTracker,
+): RollUpKeeper {
+  return new RollUpKeeper({
+    db: state.db,
+    store: store.rollUps,
+    clock: systemClock,
+    positions: () => new Map(positions),
+    isBusy: () => lag.lag().events > BUSY_LAG_EVENTS,
+    ...(rollUpPace === undefined ? {} : { pace: rollUpPace }),
+    onError: (error) =>
+      logger.warn({ err: error }, "the upkeep of roll-ups failed and is tried again; queries read events"),
+    onDifference: (meter, period) =>
+      logger.error(
+        { meter: meter.slug, period },
+        "a roll-up differed from its events; it is rebuilt, queries read events",
+      ),
+  });
+}
+
+/** Lets `tallystick backup` ask for an image of the data directory. */
+function createControl(
+  { logger }: ProductOptions,
+  dataDirectory: string,
+  { log, engine, state }: Engines,
+  sink: SinkThread,
+  positions: ReadonlyMap<number, number>,
+  rollUps: RollUpKeeper,
+): ControlServer {
+  return new ControlServer({
+    dataDirectory,
+    logger,
+    parts: {
+      log,
+      snapshotEvents: (into) => engine.snapshot(into),
+      copyState: state.copyTo,
+      whileSinkRests: (claimsInto, work) => sink.whileResting(claimsInto, work),
+      storedUpTo: () => positions.get(PARTITION) ?? -1,
+      holds: [() => rollUps.holdDeletions()],
+    },
+  });
+}
+
 function createMeters(config: Config, state: StateStore): MeterService {
   return new MeterService({
     db: state.db,
@@ -208,6 +329,19 @@ function createIds(): UlidSource {
   return createUlidSource(systemClock, (count) => randomBytes(count));
 }
 
+/** How far each partition is stored. Rejects when log, state store and what was restored do not belong together. */
+async function loadPositions(
+  { config }: ProductOptions,
+  dataDirectory: string,
+  { log, state }: Engines,
+): Promise<readonly StoredPositionTable[]> {
+  const rows = await state.db.selectFrom("stored_position").selectAll().execute();
+  const storedUpTo = rows.find(({ partition }) => partition === PARTITION)?.stored_upto ?? -1;
+  await checkRestored(dataDirectory, config.postgres.url === undefined ? "embedded" : "postgres", storedUpTo);
+  for (const row of rows) refuseShortLog(log.end(row.partition), row.stored_upto, dataDirectory);
+  return rows;
+}
+
 /** A log that was deleted would give its old offsets to new events, and the sink takes those for stored. */
 function refuseShortLog(end: number, storedUpto: number, dataDirectory: string): void {
   if (end > storedUpto) return;
@@ -218,11 +352,17 @@ function refuseShortLog(end: number, storedUpto: number, dataDirectory: string):
   );
 }
 
-/** Waits until everything that was acknowledged before the start is stored. */
-async function catchUp(end: number, positions: ReadonlyMap<number, number>, logger: Logger): Promise<void> {
+/** Waits until everything that was acknowledged before the start is stored, or until that is not to be expected soon. */
+async function catchUp(
+  end: number,
+  positions: ReadonlyMap<number, number>,
+  sink: SinkThread,
+  logger: Logger,
+): Promise<void> {
   const isStored = (): boolean => (positions.get(PARTITION) ?? -1) >= end - 1;
   const deadlineMs = performance.now() + CATCH_UP_MS;
-  while (!isStored() && performance.now() < deadlineMs) await delay(5);
+  const isHopeful = (): boolean => sink.failuresInARow < HOPELESS_FAILURES && performance.now() < deadlineMs;
+  while (!isStored() && isHopeful()) await delay(5);
   if (!isStored()) logger.warn({ end }, "serving before all events of the last run are stored; queries lag behind");
 }
 
@@ -230,12 +370,14 @@ interface Modules {
   readonly meters: MeterService;
   readonly metrics: Metrics;
   readonly positions: ReadonlyMap<number, number>;
+  readonly health: StorageHealth;
+  readonly rollUps: RollUpKeeper;
 }
 
 function createHttp(options: ProductOptions, engines: Engines, modules: Modules): HttpServer {
   const { config, logger, version } = options;
   const { log, engine, store, state } = engines;
-  const { metrics } = modules;
+  const { metrics, health } = modules;
   const clock = systemClock;
   const namespace = config.namespace;
   const { maxPast, maxFuture, ...limits } = config.ingest;
@@ -256,6 +398,7 @@ function createHttp(options: ProductOptions, engines: Engines, modules: Modules)
       maxBodyBytes: config.ingest.maxBodyBytes,
       accept: async (body, contentType) => {
         try {
+          health.admit();
           return await acceptor.accept(body, contentType);
         } catch (error) {
           metrics.rejected(error);
@@ -269,17 +412,16 @@ function createHttp(options: ProductOptions, engines: Engines, modules: Modules)
         tail.open({ types: type, sources: source, subjects: subject, after: lastEventId }, signal),
       maxStreams: MAX_EVENT_STREAMS,
       keepAliveMs: STREAM_KEEP_ALIVE_MS,
+      stallTimeoutMs: STREAM_STALL_MS,
       onStreams: (open) => metrics.streams(open),
     },
-    checkReadiness: async () => {
-      const probes = await Promise.allSettled([store.ping(), state.ping()]);
-      const failed = ["event store", "state store"].filter((_, index) => probes[index]?.status === "rejected");
-      if (!engine.isReady && !failed.includes("event store")) failed.push("event store");
-      if (failed.length === 0) return;
-      throw new Fault("unavailable", "not_ready", `not ready: the ${failed.join(" and the ")} does not answer`, {
-        retryAfterSeconds: 1,
-      });
-    },
+    checkReadiness: () =>
+      checkReadiness({
+        pingEventStore: () => store.ping(),
+        pingStateStore: () => state.ping(),
+        isEngineReady: () => engine.isReady,
+        unreadiness: () => health.unreadiness(),
+      }),
     metrics: { contentType: metrics.registry.contentType, text: () => metrics.registry.metrics() },
     version,
     onRequest: (record) => {
@@ -292,7 +434,7 @@ function createHttp(options: ProductOptions, engines: Engines, modules: Modules)
 
 /** Everything that the API answers by the contract, except for ingest. */
 function createOperations({ namespace }: Config, { store, state }: Engines, modules: Modules): readonly Operation[] {
-  const { meters, metrics } = modules;
+  const { meters, metrics, rollUps } = modules;
   const clock = systemClock;
   const db = state.db;
   const positions = (): ReadonlyMap<number, number> => new Map(modules.positions);
@@ -305,6 +447,7 @@ function createOperations({ namespace }: Config, { store, state }: Engines, modu
     store: timed,
     clock,
     positions,
+    rollUp: (meter) => rollUps.of(meter),
     customers: unknownCustomers("not_found"),
     subjectNames: (keys) => subjects.names(keys),
   });

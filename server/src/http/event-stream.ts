@@ -6,6 +6,7 @@
  *    server holds one slice for it.
  * 2. A message is one line of `data`, whatever line breaks the JSON inside has.
  * 3. A stream ends at once when its client leaves or the server closes, and its place is free again then.
+ * 4. A client that takes nothing while something waits for it is cut off after a while: it cannot hold its place for ever.
  */
 
 import { once } from "node:events";
@@ -35,6 +36,8 @@ export interface EventStreamOptions {
   readonly maxStreams: number;
   /** Pause after which a comment is sent, so that nothing on the way takes the connection for dead. */
   readonly keepAliveMs: number;
+  /** How long what was written may wait for the client to take it; then the connection is cut, and it can resume. */
+  readonly stallTimeoutMs: number;
   /** Told the number of open streams whenever it changes. */
   readonly onStreams: (open: number) => void;
 }
@@ -106,7 +109,7 @@ export class EventStreams {
         lastWords = `event: error\ndata: ${problemReply(error, requestId).body}\n\n`;
       }
     }
-    await finish(response, lastWords, signal);
+    await finish(response, lastWords, signal, this.#options.stallTimeoutMs);
   }
 
   async #send(response: ServerResponse, slices: AsyncIterable<StreamSlice>, signal: AbortSignal): Promise<void> {
@@ -127,10 +130,21 @@ export class EventStreams {
         isFirst = false;
         if (slice.events.length === 0) continue;
         announced = slice.events.at(-1)?.position ?? announced;
-        if (!response.write(slice.events.map(message).join(""))) await once(response, "drain", { signal });
+        if (!response.write(slice.events.map(message).join(""))) await this.#drained(response, signal);
       }
     } finally {
       clearInterval(timer);
+    }
+  }
+
+  /** Waits until the client has taken what was written; rejects when it leaves or takes too long. */
+  async #drained(response: ServerResponse, signal: AbortSignal): Promise<void> {
+    // Cutting the connection aborts the signal, as a client that leaves does.
+    const stalled = setTimeout(() => response.destroy(), this.#options.stallTimeoutMs);
+    try {
+      await once(response, "drain", { signal });
+    } finally {
+      clearTimeout(stalled);
     }
   }
 }
@@ -148,13 +162,19 @@ function message({ position, json }: StreamSlice["events"][number]): string {
   return `id: ${position}\nevent: event\ndata: ${json.replaceAll(/[\r\n]/g, " ")}\n\n`;
 }
 
-/** Sends the last words and waits until the response is over. */
-async function finish(response: ServerResponse, lastWords: string, signal: AbortSignal): Promise<void> {
+/** Sends the last words and waits until the response is over, for a while at most. */
+async function finish(
+  response: ServerResponse,
+  lastWords: string,
+  signal: AbortSignal,
+  stallTimeoutMs: number,
+): Promise<void> {
   if (response.destroyed) return;
   const closed = new Promise((resolve) => response.once("close", resolve));
   response.end(lastWords);
-  let timer: NodeJS.Timeout | undefined;
+  let timer = setTimeout(() => response.destroy(), stallTimeoutMs);
   const cutOff = (): void => {
+    clearTimeout(timer);
     timer = setTimeout(() => response.destroy(), LAST_WORDS_MS);
   };
   if (signal.aborted) cutOff();

@@ -15,12 +15,14 @@ const errors: { readonly error: unknown; readonly requestId: string }[] = [];
 let openStream: EventStreamOptions["open"] = () => {
   throw new Error("not set");
 };
+let stallTimeoutMs = 60_000;
 let metricsText = async (): Promise<string> => "";
 let getMeter: () => Promise<never> = async () => {
   throw new Error("not set");
 };
 
 beforeEach(async () => {
+  stallTimeoutMs = 60_000;
   records.length = 0;
   errors.length = 0;
   server = createHttpServer({
@@ -39,6 +41,9 @@ beforeEach(async () => {
       open: (query, signal) => openStream(query, signal),
       maxStreams: 1,
       keepAliveMs: 5,
+      get stallTimeoutMs() {
+        return stallTimeoutMs;
+      },
       onStreams: () => undefined,
     },
     checkReadiness: async () => undefined,
@@ -264,6 +269,51 @@ describe("event streams", () => {
     await server.close(60_000);
     expect(performance.now() - startedMs).toBeLessThan(10_000);
     socket.destroy();
+  });
+
+  test("a client that takes nothing while something waits for it is cut off, and its place is free", async () => {
+    stallTimeoutMs = 300;
+    const json = JSON.stringify("x".repeat(100_000));
+    const endless = async function* () {
+      for (let offset = 1; ; offset += 1) yield slice(offset, json);
+    };
+    const wordy = async function* () {
+      yield slice(1);
+      throw new Fault("validation", "c", "last words ".repeat(3_000_000));
+    };
+    for (const slices of [endless, wordy]) {
+      openStream = slices;
+      const before = records.length;
+      const socket = connect(Number(new URL(url).port), "127.0.0.1").pause();
+      socket.on("error", () => undefined);
+      socket.write(`GET ${streamPath} HTTP/1.1\r\nhost: x\r\n\r\n`);
+      await vi.waitFor(() => expect(records.length).toBe(before + 1), { timeout: 20_000 });
+      socket.destroy();
+    }
+    // One stream is all that this server takes.
+    openStream = async function* () {
+      yield slice(1);
+    };
+    expect((await fetch(`${url}${streamPath}`)).status).toBe(200);
+    expect(errors).toEqual([]);
+  });
+
+  test("a client that reads, however little there is, is not cut off", async () => {
+    stallTimeoutMs = 50;
+    const more = Promise.withResolvers<void>();
+    openStream = async function* () {
+      yield slice(1, JSON.stringify("x".repeat(1_000_000)));
+      await more.promise;
+      yield slice(2, '"last"');
+    };
+    const response = await fetch(`${url}${streamPath}`);
+    let text = "";
+    for await (const chunk of response.body ?? []) {
+      text += Buffer.from(chunk).toString();
+      // Far longer than a stall may take: silence is not the client's fault.
+      if (text.split("keep-alive").length > 40) more.resolve();
+    }
+    expect(text).toContain('"last"');
   });
 
   test("beyond the limit it is refused, and a client that leaves frees its place", async () => {

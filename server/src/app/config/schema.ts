@@ -135,6 +135,12 @@ const ingest = z
     maxDepth: integer(64, 1, 1000, "Deepest nesting of an event's `data`. Above: 400."),
     maxPast: duration("Events older than this at arrival are rejected with 400. Not set: every age is accepted."),
     maxFuture: duration("Events further ahead than this are rejected with 400. Not set: no limit."),
+    maxBacklogEvents: integer(
+      10_000_000,
+      1,
+      1_000_000_000,
+      "Most accepted events that wait for the event store. Above: 503 with Retry-After.",
+    ),
     conflictRetentionDays: integer(
       90,
       1,
@@ -143,6 +149,9 @@ const ingest = z
     ),
   })
   .meta({ description: "Limits of the ingest API. A request is accepted as a whole or rejected as a whole." });
+
+/** 1 PiB. */
+const MAX_FREE_BYTES = 2 ** 50;
 
 const eventLog = z
   .strictObject({
@@ -153,6 +162,17 @@ const eventLog = z
       2_147_483_647,
       "Events waiting for the disk. Above: 503 with Retry-After.",
     ),
+    minFreeBytes: z
+      .int()
+      .min(0)
+      .max(MAX_FREE_BYTES)
+      .optional()
+      .meta({
+        description:
+          "Free space on the log's disk that new events leave alone, for storing those accepted before. Below: 503 with " +
+          "Retry-After. Not set: 256 MiB or 1 % of the disk, whichever is smaller.",
+        expected: `a whole number from 0 to ${MAX_FREE_BYTES}`,
+      }),
     retentionHours: integer(24, 0, 87_600, "How long the log keeps events after they reached the event store."),
   })
   .meta({ description: "The durable log that an event is written to before the request is acknowledged." });

@@ -22,9 +22,16 @@ export interface SinkWorkerOptions {
   readonly stepModule?: string;
 }
 
-export type ToSink = { readonly kind: "durable"; readonly end: number } | { readonly kind: "stop" };
+export type ToSink =
+  | { readonly kind: "durable"; readonly end: number }
+  /** Rest between two batches, with a copy of the claims in the new directory `claimsInto`, until told to resume. */
+  | { readonly kind: "pause"; readonly claimsInto: string }
+  | { readonly kind: "resume" }
+  | { readonly kind: "stop" };
 
 /** `failed` precedes the end of the thread, which loses nothing: the next one finishes the batch. */
 export type FromSink =
   | { readonly kind: "committed"; readonly report: SinkReport }
+  /** The answer to `pause`; with a failure, the sink goes on without being told. */
+  | { readonly kind: "paused"; readonly failure: string | null }
   | { readonly kind: "failed"; readonly message: string };

@@ -8,6 +8,7 @@ import { openStateStore } from "../../engines/state-store/index.ts";
 import { Sink, type SinkStep } from "../../events/index.ts";
 import { assert } from "../../kernel/assert.ts";
 import { systemClock } from "../../kernel/clock.ts";
+import { gather, messageOf } from "../backup/files.ts";
 import type { FromSink, SinkWorkerOptions, ToSink } from "./sink-protocol.ts";
 
 assert(parentPort !== null, "the sink runs in a worker thread");
@@ -17,9 +18,23 @@ const tell = (message: FromSink): void => port.postMessage(message);
 
 const log = await openEmbeddedLogReader({ directory: options.logDirectory, end: options.logEnd });
 const stopping = Promise.withResolvers<void>();
+const started = Promise.withResolvers<Sink>();
+let resumed = Promise.withResolvers<void>();
 port.on("message", (message: ToSink) => {
-  if (message.kind === "durable") log.setEnd(options.partition, message.end);
-  else stopping.resolve();
+  switch (message.kind) {
+    case "durable":
+      log.setEnd(options.partition, message.end);
+      break;
+    case "pause":
+      resumed = Promise.withResolvers<void>();
+      void pause(message.claimsInto, resumed.promise);
+      break;
+    case "resume":
+      resumed.resolve();
+      break;
+    case "stop":
+      stopping.resolve();
+  }
 });
 
 const claims = await openEmbeddedClaims({ directory: options.claimsDirectory });
@@ -40,6 +55,22 @@ const sink = new Sink({
   ...(hook.onStep === undefined ? {} : { onStep: hook.onStep }),
 });
 void stopping.promise.then(() => sink.stop());
+started.resolve(sink);
+
+async function pause(claimsInto: string, until: Promise<void>): Promise<void> {
+  const running = await started.promise;
+  await running.pause(async () => {
+    const failure = await claims
+      .withFiles((files) => gather(files, claimsInto))
+      .then(
+        () => null,
+        (error: unknown) => messageOf(error),
+      );
+    tell({ kind: "paused", failure });
+    if (failure === null) await until;
+  });
+}
+
 try {
   await sink.run();
 } catch (error) {
