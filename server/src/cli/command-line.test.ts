@@ -51,27 +51,34 @@ describe("results", () => {
     expect((await run("config", "--reference")).out).toMatch(/^# Configuration\n/u);
   });
 
-  test.each([["serve"], ["config"], ["version"]])("%s has help", async (command) => {
-    const { code, out } = await run(command, "--help");
-    expect(code).toBe(0);
-    expect(out).toContain(`Usage: tallystick ${command}`);
-  });
+  test.each([["serve"], ["backup"], ["restore"], ["verify"], ["config"], ["version"]])(
+    "%s has help",
+    async (command) => {
+      const { code, out } = await run(command, "--help");
+      expect(code).toBe(0);
+      expect(out).toContain(`Usage: tallystick ${command}`);
+    },
+  );
 
   test("help of the program lists the commands", async () => {
     const { code, out } = await run("--help");
     expect(code).toBe(0);
-    for (const command of ["serve", "config", "version"]) expect(out).toContain(`  ${command}`);
+    for (const command of ["serve", "backup", "restore", "verify", "config", "version"])
+      expect(out).toContain(`  ${command}`);
   });
 });
 
 describe("misuse ends with 2 and says what to do", () => {
   test.each([
     [["serv"], 'unknown command "serv", did you mean serve?'],
-    [["frobnicate"], "commands are serve, config, version"],
+    [["frobnicate"], "commands are serve, backup, restore, verify, config, version"],
     [["--adress", "1"], "Did you mean --address?"],
     [["serve", "--data-dr", "x"], "Did you mean --data-dir?"],
     [["config", "--set", "novalue"], "Write it as key=value"],
     [["config", "extra"], "too many arguments"],
+    [["backup"], "required option '--to <directory>' not specified"],
+    [["restore"], "required option '--from <directory>' not specified"],
+    [["verify", "--data-dir", "/does/not/exist"], "/does/not/exist is not a data directory of Tallystick"],
     [["config", "--address", "99"], 'address: "99" is not valid: a port alone'],
     [["serve", "--address", "99"], 'address: "99" is not valid: a port alone'],
     [["--log-level", "loud"], "expected one of trace, debug"],

@@ -2,16 +2,21 @@
  * The command line. `serve` is what runs when no command is named, so that `npm start -- --address ...` works.
  *
  * Invariants: exit code 0 is success, 1 a failure while running, 2 a wrong command line or configuration; results go to
- * standard output and everything else to standard error; only `serve` loads the engines.
+ * standard output and everything else to standard error; only `serve`, `backup` and `verify` load engines.
+ * `verify` ends with 1 when it found differences and with 2 when it could not check.
  */
 
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { renderEffective, renderReference } from "../app/config/text.ts";
 import { ConfigError, loadProcessConfig } from "../app/config.ts";
-import type { ConfigFlags } from "../app/config.ts";
+import type { ConfigFlags, LoadedConfig } from "../app/config.ts";
 import { SETTINGS } from "../app/config/settings.ts";
 import { nearestName } from "../app/config/suggestion.ts";
+import { BackupError } from "../app/backup/files.ts";
 import { StartError } from "../app/start-error.ts";
+import { VerifyError } from "../app/verify/report.ts";
+import { addBackupOptions, addRestoreOptions, backUp, restore } from "./backup-commands.ts";
+import { addVerifyOptions, verify } from "./verify-command.ts";
 import { versions } from "./versions.ts";
 
 /** Where the command line writes. */
@@ -29,7 +34,7 @@ const EXIT_FAILURE = 1;
 const EXIT_MISUSE = 2;
 
 /** The commands there are; README.md mentions each. */
-export const COMMAND_NAMES: readonly string[] = ["serve", "config", "version"];
+export const COMMAND_NAMES: readonly string[] = ["serve", "backup", "restore", "verify", "config", "version"];
 
 const SERVE_HELP = `
 Examples:
@@ -88,9 +93,14 @@ function configFlags(command: Command): ConfigFlags {
   return { values, file: typeof options["config"] === "string" ? options["config"] : undefined };
 }
 
+function loadConfigOf(command: Command, output: Output): LoadedConfig {
+  const loaded = loadProcessConfig(configFlags(command));
+  for (const warning of loaded.warnings) output.error(`tallystick: ${warning}\n`);
+  return loaded;
+}
+
 async function serve(command: Command, output: Output): Promise<void> {
-  const { config, warnings } = loadProcessConfig(configFlags(command));
-  for (const warning of warnings) output.error(`tallystick: ${warning}\n`);
+  const { config } = loadConfigOf(command, output);
   // The engines take a moment to load, and no other command needs them.
   const { runServer } = await import("../app/compose.ts");
   await runServer(config);
@@ -101,12 +111,11 @@ function showConfig(command: Command, output: Output): void {
     output.out(renderReference());
     return;
   }
-  const { effective, warnings } = loadProcessConfig(configFlags(command));
-  for (const warning of warnings) output.error(`tallystick: ${warning}\n`);
-  output.out(renderEffective(effective));
+  output.out(renderEffective(loadConfigOf(command, output).effective));
 }
 
-function buildProgram(output: Output): Command {
+/** `setExitCode` is for a command that did what it was asked to and ends with another code than 0. */
+function buildProgram(output: Output, setExitCode: (code: number) => void): Command {
   const program = new Command("tallystick")
     .description("Tallystick meters usage: events in, exact answers out.")
     .addHelpText("after", PROGRAM_HELP)
@@ -117,6 +126,17 @@ function buildProgram(output: Output): Command {
   addConfigFlags(program.command("serve", { isDefault: true }).description("Start the server (the default command)."))
     .addHelpText("after", SERVE_HELP)
     .action(async (_, command: Command) => serve(command, output));
+  addBackupOptions(
+    addConfigFlags(program.command("backup").description("Back up the data directory, also while the server runs.")),
+  ).action(async (_, command: Command) => backUp(loadConfigOf(command, output), command, output));
+  addRestoreOptions(
+    addConfigFlags(program.command("restore").description("Make a data directory out of a backup.")),
+  ).action(async (_, command: Command) => restore(loadConfigOf(command, output), command, output));
+  addVerifyOptions(
+    addConfigFlags(program.command("verify").description("Check that the parts of a data directory agree.")),
+  ).action(async (_, command: Command) => {
+    if (!(await verify(loadConfigOf(command, output), command, output))) setExitCode(EXIT_FAILURE);
+  });
   addConfigFlags(
     program.command("config").description("Print the configuration in effect and where each value came from."),
   )
@@ -151,14 +171,23 @@ export async function runCommandLine(args: readonly string[], output: Output = P
     output.error(`tallystick: ${misspelt}\n`);
     return EXIT_MISUSE;
   }
+  let exitCode = 0;
   try {
-    await buildProgram(output).parseAsync(args, { from: "user" });
-    return 0;
+    await buildProgram(output, (code) => (exitCode = code)).parseAsync(args, { from: "user" });
+    return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_MISUSE;
     if (error instanceof StartError) {
       output.error(`tallystick: cannot start: ${error.message}\n`);
       return EXIT_FAILURE;
+    }
+    if (error instanceof BackupError) {
+      output.error(`tallystick: ${args[0] ?? ""} failed: ${error.message}\n`);
+      return EXIT_FAILURE;
+    }
+    if (error instanceof VerifyError) {
+      output.error(`tallystick: verify could not check: ${error.message}\n`);
+      return EXIT_MISUSE;
     }
     if (!(error instanceof ConfigError)) throw error;
     output.error(`tallystick: the configuration cannot be used:\n${error.message.replaceAll(/^/gmu, "  ")}\n`);

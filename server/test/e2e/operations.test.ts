@@ -82,10 +82,12 @@ test("metrics have the documented names and count what happens", async () => {
     "tallystick_query_duration_seconds histogram",
     "tallystick_sink_batch_duration_seconds histogram",
     "tallystick_sink_batch_events histogram",
+    "tallystick_storage_free_bytes gauge",
   ]);
   expect(await product.metric(`tallystick_ingest_accepted_total{namespace="default"}`)).toBe(2);
   expect(await product.metric(`tallystick_ingest_rejected_requests_total{code="invalid_event"}`)).toBe(1);
   expect(await product.metric(`tallystick_ingest_rejected_events_total{namespace="default"}`)).toBe(2);
+  expect(await product.metric("tallystick_storage_free_bytes")).toBeGreaterThan(1_000_000);
   expect(await product.metric(`tallystick_query_duration_seconds_count{kind="event_list"}`)).toBe(1);
 });
 

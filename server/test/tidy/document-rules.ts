@@ -103,7 +103,7 @@ const commandLine: Rule = {
         : [`README.md: does not show tallystick ${command}`],
     ),
   breaks: [{ "README.md": "`tallystick serve`" }, {}],
-  keeps: { "README.md": "`tallystick serve`, `tallystick config` and `tallystick version`" },
+  keeps: { "README.md": COMMAND_NAMES.map((command) => `\`tallystick ${command}\``).join(", ") },
 };
 
 const configurationPage: Rule = {
