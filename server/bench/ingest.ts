@@ -11,14 +11,12 @@
  * measurement instead of indented JSON.
  */
 
-import { spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { measureFreshness } from "./ingest/freshness.ts";
+import { generate } from "./ingest/generate.ts";
 import type { LoadReport } from "./ingest/load.ts";
 import { type CpuSeconds, MeasuredServer } from "./ingest/measured-server.ts";
 import { UsageCheck } from "./ingest/usage-check.ts";
@@ -35,27 +33,13 @@ const { values: argv } = parseArgs({
   },
 });
 
-const GENERATOR = fileURLToPath(new URL("load-generator.ts", import.meta.url));
 const SINGLE_CONNECTIONS = 64;
 const BATCH_CONNECTIONS = 16;
-/** Moderate load comes in requests of so many events at most. */
+/** Moderate load comes in requests of so many events at most, or in more when that would be over 500 requests a second. */
 const MODERATE_BATCH = 10;
+const MODERATE_REQUESTS_PER_SECOND = 500;
 
-interface Load {
-  readonly seconds: number;
-  readonly connections: number;
-  readonly batch: number;
-  readonly rate: number;
-}
-
-async function generate(server: MeasuredServer, load: Load): Promise<LoadReport> {
-  const options = Object.entries(load).flatMap(([name, value]) => [`--${name}`, String(value)]);
-  const child = spawn(process.execPath, [GENERATOR, "--address", server.address, ...options], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const report: LoadReport = JSON.parse(await text(child.stdout));
-  return report;
-}
+type Load = Readonly<Record<"seconds" | "connections" | "batch" | "rate", number>>;
 
 /** One measurement on a fresh server. */
 async function measure(batch: number): Promise<Record<string, unknown>> {
@@ -75,7 +59,8 @@ async function measure(batch: number): Promise<Record<string, unknown>> {
     const cpu = await server.cpuSeconds();
     const disk = await server.diskBytes();
     const rate = Number(argv.rate);
-    const moderate: Load = { ...full, batch: Math.min(batch, MODERATE_BATCH), rate };
+    const moderateBatch = Math.max(MODERATE_BATCH, Math.ceil(rate / MODERATE_REQUESTS_PER_SECOND));
+    const moderate: Load = { ...full, batch: Math.min(batch, moderateBatch), rate };
     const [freshness, moderateReport] = await Promise.all([
       measureFreshness(server, moderate.seconds),
       generate(server, moderate),

@@ -16,6 +16,8 @@ const HOUR_MS = 3_600_000;
 const MAX_TOKENS = 8_000;
 /** The last digits of an id, 16 of its 32, are written anew for every event. */
 const PATCHED_DIGITS = 16;
+/** Distinct events per run at least: enough for every subject, type and model to occur. */
+const DISTINCT_EVENTS = 12_800;
 const HEX = Buffer.from("0123456789abcdef");
 
 /** What a run sent and what became of it. Counts are of acknowledged events; all others were never sent. */
@@ -39,15 +41,28 @@ export interface LoadReport {
 export interface PreparedRequest {
   readonly bytes: Buffer;
   readonly bodyBytes: number;
-  /** Where the variable digits of each event's id start. */
-  readonly idPositions: readonly number[];
   /** Index of each event's type. */
   readonly types: readonly number[];
   readonly tokens: readonly number[];
+  /** Makes the events `firstEvent`, `firstEvent + 1`, ... of the run out of what was sent before. */
+  renew(firstEvent: number): void;
+}
+
+/** The requests of a run: those of a connection are used by no other, one at a time. */
+export interface EventSource {
+  readonly types: readonly string[];
+  requestsOf(connection: number): readonly PreparedRequest[];
+}
+
+/** Events of the last hours for so many connections, rendered once in requests of `batchSize`. */
+export function recentEvents(host: string, batchSize: number, connections: number): EventSource {
+  const requests = preparedRequests(host, Math.ceil(DISTINCT_EVENTS / batchSize), batchSize);
+  const requestsOf = (connection: number) => requests.filter((_, index) => index % connections === connection);
+  return { types: EVENT_TYPES, requestsOf };
 }
 
 /** Renders `count` requests of `batchSize` events. Types take turns, so that every batch of 50 or more has all of them. */
-export function preparedRequests(host: string, count: number, batchSize: number): PreparedRequest[] {
+function preparedRequests(host: string, count: number, batchSize: number): PreparedRequest[] {
   return Array.from({ length: count }, (_, index) => preparedRequest(host, index * batchSize, batchSize));
 }
 
@@ -67,17 +82,19 @@ function preparedRequest(host: string, firstEvent: number, batchSize: number): P
     length += text.length + 1;
     events.push(text);
   }
-  const body = batchSize === 1 ? (events[0] ?? "") : `[${events.join(",")}]`;
-  const mediaType = batchSize === 1 ? "application/cloudevents+json" : "application/cloudevents-batch+json";
+  const { bytes, bodyBytes, bodyStart } = renderRequest(host, events);
+  const offset = bodyStart - (batchSize === 1 ? 1 : 0);
+  const positions = idPositions.map((position) => position + offset);
+  return { bytes, bodyBytes, types, tokens, renew: (first) => setIds(bytes, positions, first) };
+}
+
+/** The HTTP request that sends these events: one by itself, several as a batch. All texts are ASCII. */
+export function renderRequest(host: string, events: readonly string[]) {
+  const [single = ""] = events;
+  const body = events.length === 1 ? single : `[${events.join(",")}]`;
+  const mediaType = events.length === 1 ? "application/cloudevents+json" : "application/cloudevents-batch+json";
   const head = `POST /api/v1/events HTTP/1.1\r\nhost: ${host}\r\ncontent-type: ${mediaType}\r\ncontent-length: ${body.length}\r\n\r\n`;
-  const offset = head.length - (batchSize === 1 ? 1 : 0);
-  return {
-    bytes: Buffer.from(head + body),
-    bodyBytes: body.length,
-    idPositions: idPositions.map((position) => position + offset),
-    types,
-    tokens,
-  };
+  return { bytes: Buffer.from(head + body), bodyBytes: body.length, bodyStart: head.length };
 }
 
 /** An event as JSON text, in ASCII. */
@@ -102,8 +119,7 @@ function eventText(type: string, tokens: number): string {
  * Makes the request's events unique: they become events `firstEvent`, `firstEvent + 1`, ... of the run. Multiplying by an
  * odd number maps the 2^32 event numbers one to one, and makes ids as hard to compress as random ones.
  */
-export function setIds(request: PreparedRequest, firstEvent: number): void {
-  const { bytes, idPositions } = request;
+function setIds(bytes: Buffer, idPositions: readonly number[], firstEvent: number): void {
   for (let index = 0; index < idPositions.length; index++) {
     const event = firstEvent + index;
     const at = idPositions[index] ?? 0;
@@ -112,6 +128,7 @@ export function setIds(request: PreparedRequest, firstEvent: number): void {
   }
 }
 
-function writeHex(bytes: Buffer, at: number, word: number): void {
+/** Writes 8 digits at `at`. */
+export function writeHex(bytes: Buffer, at: number, word: number): void {
   for (let digit = 0; digit < 8; digit++) bytes[at + digit] = HEX[(word >>> (28 - digit * 4)) & 15] ?? 0;
 }

@@ -47,6 +47,9 @@ export class MeasuredServer {
     const serve = [MAIN, "serve", "--address", "127.0.0.1:0", "--data-dir", dataDirectory];
     const child = spawn(process.execPath, [...profiling, ...serve], { stdio: ["ignore", file, "inherit"] });
     closeSync(file);
+    // An interrupted benchmark does not leave the product behind; data that is kept can be used by the next one.
+    process.once("exit", () => child.kill("SIGTERM"));
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
     const deadlineMs = performance.now() + START_DEADLINE_MS;
     for (;;) {
       const url = /ready at (http:\S+)/.exec(await readFile(output, "utf8"))?.[1];
@@ -71,11 +74,36 @@ export class MeasuredServer {
 
   /** Largest resident memory so far, in MiB, of the server and the event store's process. */
   async peakMemoryMiB(): Promise<{ server: number; engine: number }> {
-    const peak = async (pid: number): Promise<number> => {
-      const kib = /VmHWM:\s+(\d+) kB/.exec(await readFile(`/proc/${pid}/status`, "utf8"))?.[1];
-      return Math.round(Number(kib) / 1024);
+    return {
+      server: await memoryOf(this.#pid(), "VmHWM"),
+      engine: await memoryOf(await this.#enginePid(), "VmHWM"),
     };
-    return { server: await peak(this.#pid()), engine: await peak(await this.#enginePid()) };
+  }
+
+  /** Resident memory now, in MiB, of the server and the event store's process. */
+  async memoryMiB(): Promise<{ server: number; engine: number }> {
+    return {
+      server: await memoryOf(this.#pid(), "VmRSS"),
+      engine: await memoryOf(await this.#enginePid(), "VmRSS"),
+    };
+  }
+
+  /** Where the event store's process answers SQL: its first argument names the private directory of its socket. */
+  async engineSocketPath(): Promise<string> {
+    const [, , argument = "{}"] = (await readFile(`/proc/${await this.#enginePid()}/cmdline`, "utf8")).split("\0");
+    const { runtimeDirectory }: { runtimeDirectory: string } = JSON.parse(argument);
+    const entries = await readdir(runtimeDirectory, { withFileTypes: true });
+    const socket = entries.find((entry) => entry.isSocket());
+    if (socket === undefined) throw new Error(`no socket in ${runtimeDirectory}`);
+    return join(runtimeDirectory, socket.name);
+  }
+
+  /** How many acknowledged events no query sees yet. */
+  async eventsBehind(): Promise<number> {
+    const text = await (await fetch(`${this.url}/metrics`)).text();
+    const lag = /^tallystick_log_lag_events(?:\{[^}]*\})? (\d+)$/mu.exec(text)?.[1];
+    if (lag === undefined) throw new Error("the metrics do not tell how far the sink is behind");
+    return Number(lag);
   }
 
   /** Bytes on disk per folder of the data directory, parts that the event store has already replaced included. */
@@ -117,6 +145,11 @@ export class MeasuredServer {
     }
     throw new Error("the event store's process is not running");
   }
+}
+
+async function memoryOf(pid: number, field: "VmRSS" | "VmHWM"): Promise<number> {
+  const kib = new RegExp(`${field}:\\s+(\\d+) kB`, "u").exec(await readFile(`/proc/${pid}/status`, "utf8"))?.[1];
+  return Math.round(Number(kib) / 1024);
 }
 
 async function cpuSecondsOf(file: string): Promise<number> {

@@ -1,16 +1,19 @@
 /**
  * A client that sends usage events as fast as it is answered, or at a given rate:
- * `node server/bench/load-generator.ts --address 127.0.0.1:8888 [--seconds 15] [--connections 16] [--batch 100] [--rate 0]`.
+ * `node server/bench/ingest/load-generator.ts --address 127.0.0.1:8888 [--seconds 15 | --events 1000000] [--connections 16]
+ * [--batch 100] [--rate 0] [--first 0] [--history <JSON>]`.
  *
  * It is a process of its own, so that its cost is not taken for the server's, and it must be cheap, because it shares the
  * machine with the server: raw sockets, one request under way per connection, bodies rendered once and only their ids
- * changed. Every event is unique. At the end it prints a `LoadReport` as one line of JSON.
+ * changed, or with `--history` all their fields (see `history/events.ts`). Every event is unique, or, with `--history`, the
+ * same as in any other run that sends the same history. At the end it prints a `LoadReport` as one line of JSON.
  */
 
 import { connect, type Socket } from "node:net";
 import { parseArgs } from "node:util";
-import { EVENT_TYPES, type LoadReport, preparedRequests, type PreparedRequest, setIds } from "./ingest/load.ts";
-import { epochMs, percentile } from "./ingest/timing.ts";
+import { parseHistory, historyEvents } from "../history/events.ts";
+import { type LoadReport, type PreparedRequest, recentEvents } from "./load.ts";
+import { epochMs, percentile } from "./timing.ts";
 
 const { values: argv } = parseArgs({
   options: {
@@ -20,6 +23,11 @@ const { values: argv } = parseArgs({
     batch: { type: "string", default: "100" },
     /** Events per second over all connections; 0 is as fast as possible. */
     rate: { type: "string", default: "0" },
+    /** Ends the run after so many events, a multiple of the batch, instead of after a time. */
+    events: { type: "string" },
+    /** Number of the first event. */
+    first: { type: "string", default: "0" },
+    history: { type: "string" },
   },
 });
 const [host = "", port = ""] = (argv.address ?? "").split(":");
@@ -27,9 +35,14 @@ if (port === "") throw new Error("--address <host:port> is required");
 const connectionCount = Number(argv.connections);
 const batchSize = Number(argv.batch);
 const rate = Number(argv.rate);
+const eventLimit = Number(argv.events ?? Number.MAX_SAFE_INTEGER);
+const secondsLimit = argv.events === undefined ? Number(argv.seconds) : Number.MAX_SAFE_INTEGER;
+if (argv.events !== undefined && eventLimit % batchSize !== 0) throw new Error("--events is a multiple of --batch");
 
-/** Distinct events per run at least: enough for every subject, type and model to occur. */
-const DISTINCT_EVENTS = 12_800;
+const source =
+  argv.history === undefined
+    ? recentEvents(`${host}:${port}`, batchSize, connectionCount)
+    : historyEvents(`${host}:${port}`, batchSize, parseHistory(argv.history));
 /** Between two looks at the clock when the rate is limited. */
 const TICK_MS = 5;
 const HEADER_END = "\r\n\r\n";
@@ -59,7 +72,7 @@ class Connection {
     const request = this.#requests[this.#next];
     if (request === undefined) throw new Error("a connection has no requests");
     this.#next = (this.#next + 1) % this.#requests.length;
-    setIds(request, firstEvent);
+    request.renew(firstEvent);
     this.isIdle = false;
     this.#current = request;
     this.#sentMs = performance.now();
@@ -99,8 +112,8 @@ async function openSocket(): Promise<Socket> {
 
 /** Sends until the time is up and everything sent is answered. */
 class LoadRun {
-  readonly #countByType = EVENT_TYPES.map(() => 0);
-  readonly #tokensByType = EVENT_TYPES.map(() => 0);
+  readonly #countByType = source.types.map(() => 0);
+  readonly #tokensByType = source.types.map(() => 0);
   readonly #latenciesMs: number[] = [];
   readonly #connections: Connection[] = [];
   readonly #done = Promise.withResolvers<void>();
@@ -109,17 +122,15 @@ class LoadRun {
   #startedMs = 0;
 
   async run(): Promise<LoadReport> {
-    const requests = preparedRequests(`${host}:${port}`, Math.ceil(DISTINCT_EVENTS / batchSize), batchSize);
     for (let index = 0; index < connectionCount; index++) {
-      const own = requests.filter((_, at) => at % connectionCount === index);
       const onAnswer: OnAnswer = (connection, request, latencyMs) => this.#answered(connection, request, latencyMs);
-      this.#connections.push(new Connection(await openSocket(), own, onAnswer));
+      this.#connections.push(new Connection(await openSocket(), source.requestsOf(index), onAnswer));
     }
     const cpuBefore = process.cpuUsage();
     const firstSentMs = epochMs();
     this.#startedMs = performance.now();
-    if (rate === 0) for (const connection of this.#connections) this.#send(connection);
-    else this.#pace();
+    if (rate > 0) this.#pace();
+    else for (const connection of this.#connections) if (!this.#isOver()) this.#send(connection);
     await this.#done.promise;
     const lastAcknowledgedMs = epochMs();
     const cpu = process.cpuUsage(cpuBefore);
@@ -139,7 +150,7 @@ class LoadRun {
   }
 
   #send(connection: Connection): void {
-    connection.send(this.#sentEvents);
+    connection.send(Number(argv.first) + this.#sentEvents);
     this.#sentEvents += batchSize;
   }
 
@@ -153,7 +164,7 @@ class LoadRun {
       }
       const dueEvents = ((performance.now() - this.#startedMs) * rate) / 1000;
       for (const connection of this.#connections) {
-        if (this.#sentEvents + batchSize > dueEvents) return;
+        if (this.#sentEvents + batchSize > dueEvents || this.#isOver()) return;
         if (connection.isIdle) this.#send(connection);
       }
     }, TICK_MS);
@@ -172,7 +183,7 @@ class LoadRun {
   }
 
   #isOver(): boolean {
-    return performance.now() - this.#startedMs >= Number(argv.seconds) * 1000;
+    return this.#sentEvents >= eventLimit || performance.now() - this.#startedMs >= secondsLimit * 1000;
   }
 
   #endIfIdle(): void {
