@@ -33,7 +33,7 @@ const POLL_MS = 20;
 /** The product counts as idle when it used less than this share of a core between two looks. */
 const IDLE_SHARE = 0.1;
 const IDLE_LOOK_MS = 2_000;
-const IDLE_DEADLINE_MS = 180_000;
+const IDLE_DEADLINE_MS = 900_000;
 
 export interface DataSet {
   readonly server: MeasuredServer;
@@ -122,7 +122,7 @@ async function loadChunk(
   return { report, chunk };
 }
 
-/** Waits until the product does nothing any more; returns how long that took, null when it did not come to rest. */
+/** Waits until roll-ups are current and the product does nothing any more; returns how long that took, null when it did not come to rest. */
 async function settle(server: MeasuredServer): Promise<number | null> {
   const startedMs = performance.now();
   let before = await server.cpuSeconds();
@@ -130,7 +130,9 @@ async function settle(server: MeasuredServer): Promise<number | null> {
     await delay(IDLE_LOOK_MS);
     const after = await server.cpuSeconds();
     const used = after.server + after.engine - before.server - before.engine;
-    if (used < (IDLE_SHARE * IDLE_LOOK_MS) / 1000) return Math.round(performance.now() - startedMs - IDLE_LOOK_MS);
+    const isRolledUp = await server.isRolledUp();
+    if (isRolledUp && used < (IDLE_SHARE * IDLE_LOOK_MS) / 1000)
+      return Math.round(performance.now() - startedMs - IDLE_LOOK_MS);
     before = after;
   }
   return null;

@@ -2,8 +2,8 @@
  * The table to compare with, in the same ClickHouse process as the product's: one row per event with the JSON as text, times
  * in whole seconds, no roll-ups, as OpenMeter defined it in March 2025. Its queries read every matching event.
  *
- * It is filled from the product's own table, so that both hold the same rows with the same JSON text. `store_row_id`, which
- * OpenMeter fills with a ULID, is left empty: that makes the table smaller than it would be.
+ * It is filled from the product's own table, so that both hold the same rows with the same JSON text; `store_row_id` is a
+ * ULID per row.
  */
 
 import { request } from "node:http";
@@ -75,7 +75,7 @@ export async function fillReferenceTable(sql: SqlClient, events: number): Promis
       tell(`copying the events of ${String(month)} to the reference table`);
       await sql.command(
         `INSERT INTO ${REFERENCE_TABLE} SELECT namespace, id, type, subject, source, toDateTime(time), data,
-          toDateTime(ingested_at), toDateTime(stored_at), '' FROM tallystick.events WHERE toYYYYMM(time) = ${String(month)}`,
+          toDateTime(ingested_at), toDateTime(stored_at), generateULID(log_offset) FROM tallystick.events WHERE toYYYYMM(time) = ${String(month)}`,
       );
     }
     const copied = await number(sql, count);

@@ -100,10 +100,19 @@ export class MeasuredServer {
 
   /** How many acknowledged events no query sees yet. */
   async eventsBehind(): Promise<number> {
+    return await this.#metric("tallystick_log_lag_events");
+  }
+
+  /** Whether every roll-up is built and has all events. */
+  async isRolledUp(): Promise<boolean> {
+    return (await this.#metric("tallystick_roll_ups_current")) === 1;
+  }
+
+  async #metric(name: string): Promise<number> {
     const text = await (await fetch(`${this.url}/metrics`)).text();
-    const lag = /^tallystick_log_lag_events(?:\{[^}]*\})? (\d+)$/mu.exec(text)?.[1];
-    if (lag === undefined) throw new Error("the metrics do not tell how far the sink is behind");
-    return Number(lag);
+    const value = text.split("\n").find((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
+    if (value === undefined) throw new Error(`the metrics do not tell ${name}`);
+    return Number(value.slice(value.lastIndexOf(" ") + 1));
   }
 
   /** Bytes on disk per folder of the data directory, parts that the event store has already replaced included. */

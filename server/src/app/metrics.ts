@@ -120,6 +120,15 @@ export class Metrics {
     this.#ask("tallystick_storage_free_bytes", "Free space on the disk of the event log.", sources.freeBytes);
   }
 
+  /** Tells how far roll-ups are behind what is stored. */
+  watchRollUps(rollUps: { readonly isCaughtUp: boolean; readonly lagEvents: number }): void {
+    const lagHelp =
+      "Events that are stored and not yet in the roll-ups of their meters, which queries read from events.";
+    this.#ask("tallystick_roll_up_lag_events", lagHelp, () => rollUps.lagEvents);
+    const currentHelp = "1 when every roll-up is built and has all events, else 0.";
+    this.#ask("tallystick_roll_ups_current", currentHelp, () => Number(rollUps.isCaughtUp));
+  }
+
   /** A gauge that asks for its value at each scrape; the registry keeps it. */
   #ask(name: string, help: string, value: () => number): void {
     this.registry.registerMetric(

@@ -109,6 +109,7 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
     lag.stored(report.to + 1, report.lastIngestedAt);
   });
   const rollUps = createRollUps(options, engines, positions, lag);
+  metrics.watchRollUps(rollUps);
   const control = createControl(options, dataDirectory, engines, sink, positions, rollUps);
   try {
     await health.start();

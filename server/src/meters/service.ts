@@ -5,6 +5,7 @@ import type { Database } from "../engines/state-store/index.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { Fault } from "../kernel/fault.ts";
 import { definitionErrors, groupByErrors, type Meter, type MeterChange, type MeterDraft } from "./meter.ts";
+import { RecentMeters } from "./recent-meters.ts";
 import {
   findMeter,
   insertMeter,
@@ -29,6 +30,7 @@ export type SeededMeter = Omit<MeterDraft, "eventFrom" | "metadata">;
 
 export class MeterService {
   readonly #options: MeterServiceOptions;
+  readonly #recent = new RecentMeters();
 
   constructor(options: MeterServiceOptions) {
     this.#options = options;
@@ -56,7 +58,7 @@ export class MeterService {
       updatedAt: now,
       deletedAt: null,
     };
-    if (await insertMeter(db, meter)) return meter;
+    if (await this.#recent.changing(() => insertMeter(db, meter))) return meter;
     throw new Fault("conflict", "meter_slug_taken", "meter with the same slug already exists", {
       fields: [
         { code: "meter_slug_taken", message: `slug "${meter.slug}" is taken; choose another one`, field: "$.slug" },
@@ -66,7 +68,8 @@ export class MeterService {
 
   /** The meter with this id, deleted or not, or the live meter with this slug. Fault: `meter_not_found`. */
   async get(idOrSlug: string): Promise<Meter> {
-    const meter = await findMeter(this.#options.db, this.#options.namespace, idOrSlug);
+    const { db, namespace } = this.#options;
+    const meter = await this.#recent.get(idOrSlug, () => findMeter(db, namespace, idOrSlug));
     if (meter === null) throw meterNotFound(idOrSlug);
     return meter;
   }
@@ -84,6 +87,10 @@ export class MeterService {
 
   /** Replaces name, group-by and metadata. Faults: `meter_not_found`, `invalid_meter`. */
   async update(idOrSlug: string, change: MeterChange): Promise<Meter> {
+    return await this.#recent.changing(() => this.#update(idOrSlug, change));
+  }
+
+  async #update(idOrSlug: string, change: MeterChange): Promise<Meter> {
     const { db, namespace, clock } = this.#options;
     return await db.transaction().execute(async (tx) => {
       const meter = await findMeter(tx, namespace, idOrSlug, { isLocked: true });
@@ -107,7 +114,8 @@ export class MeterService {
   /** Deletes a meter; deleting a deleted one has no effect. Fault: `meter_not_found`. */
   async delete(idOrSlug: string): Promise<void> {
     const meter = await this.get(idOrSlug);
-    if (meter.deletedAt === null) await markDeleted(this.#options.db, meter.id, this.#options.clock.now());
+    if (meter.deletedAt !== null) return;
+    await this.#recent.changing(() => markDeleted(this.#options.db, meter.id, this.#options.clock.now()));
   }
 
   /**

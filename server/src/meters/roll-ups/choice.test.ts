@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Aggregation, LEVELS, type LevelSize, type WindowSize } from "../../engines/event-store/index.ts";
-import { chooseLevels, chunksToMerge, isSameLevels } from "./choice.ts";
+import { chooseLevels, chunksToMerge, isSameLevels, withSubjectLevel } from "./choice.ts";
 
 type Rows = Readonly<Record<WindowSize, number>>;
 
@@ -21,7 +21,7 @@ function rows(minute: number, hour: number, day: number, month: number): Rows {
 }
 
 function chosen(aggregation: Aggregation, hasGroups: boolean, of: readonly LevelSize[], events: number): string {
-  return chooseLevels(aggregation, hasGroups, of, events)
+  return withSubjectLevel(aggregation, chooseLevels(aggregation, hasGroups, of, events), events)
     .map(
       ({ grain, bySubject, byGroups }) =>
         `${grain}${bySubject ? " by subject" : ""}${hasGroups ? (byGroups ? " by groups" : " in all") : ""}`,
@@ -76,6 +76,17 @@ describe("chooseLevels, over a million events of a month", () => {
       "HOUR by groups, HOUR in all, MICROSECOND by subject by groups",
     );
     expect(chosen("SUM", true, of(0.5), 1_000_000)).toBe("HOUR by groups, MICROSECOND by subject by groups");
+  });
+
+  test.each<[Aggregation, number, boolean]>([
+    ["SUM", 1_000_000, true],
+    ["SUM", 999_999, false],
+    ["LATEST", 1_000_000, false],
+    ["UNIQUE_COUNT", 1_000_000, false],
+  ])("%s over %i events of subjects with few each: a level by subject is %s", (aggregation, events, isThere) => {
+    const levels = [{ grain: "MONTH", bySubject: true, byGroups: true } as const];
+    expect(withSubjectLevel(aggregation, levels, events).length).toBe(isThere ? 2 : 1);
+    expect(withSubjectLevel(aggregation, [], events)).toEqual([]);
   });
 
   test("a month in which the meter has no events has no levels", () => {

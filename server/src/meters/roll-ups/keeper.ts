@@ -138,6 +138,11 @@ export class RollUpKeeper {
     );
   }
 
+  /** Stored events that are not yet in roll-ups, counted once for each meter; may be too many after a start. */
+  get lagEvents(): number {
+    return [...this.#kept.values()].reduce((sum, { pending }) => sum + pending, 0);
+  }
+
   /** The roll-ups as recorded, with their meters. */
   get records(): readonly { readonly meter: Meter; readonly record: RollUpRecord }[] {
     return [...this.#kept.values()].map(({ meter, record }) => ({ meter, record }));

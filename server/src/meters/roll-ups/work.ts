@@ -8,7 +8,7 @@ import type { MeterView, PositionVector, RollUpStore } from "../../engines/event
 import type { Database } from "../../engines/state-store/index.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import { type Meter, meterView } from "../meter.ts";
-import { chooseLevels, chunksToMerge, isSameLevels } from "./choice.ts";
+import { chooseLevels, chunksToMerge, isSameLevels, withSubjectLevel } from "./choice.ts";
 import { beginChunk, insertRollUp, type RollUpChange, type RollUpRecord } from "./record.ts";
 
 export interface WorkTools {
@@ -90,7 +90,8 @@ export async function chooseRollUp(
   const busiest = months.toSorted((a, b) => b.events - a.events)[0];
   if (busiest === undefined) return null;
   const sizes = await store.estimateLevels(view, busiest.month, upTo);
-  const levels = chooseLevels(view.aggregation, view.groupBy.size > 0, sizes, busiest.events);
+  const paying = chooseLevels(view.aggregation, view.groupBy.size > 0, sizes, busiest.events);
+  const levels = withSubjectLevel(view.aggregation, paying, events);
   if (levels.length === 0 || (former !== null && isSameLevels(former.levels, levels))) return null;
   const rollUp = {
     meterId: meter.id,
