@@ -253,7 +253,9 @@ test("events that are missing, changed, or stored twice are named, and then noth
     "the event at offset 100 (type traffic, source s, id ä-100) is stored with another source",
     "the event at offset 200 (type traffic, source s, id ä-200) is stored with other properties for meters than its data says",
     "the event at offset 4321 (type traffic, source s, id ä-4321) is not stored",
-    "1 events at offsets 24000 to 24999 are stored, but the state store counts those up to 23999 only",
+    expect.stringMatching(
+      /^1 events at offsets 24000 to 24999 are stored, but the state store counts those up to 23999/,
+    ),
   ]);
   expect(checkOf(report, "events_once").examples).toEqual([
     "source s, id ä-20 is stored 2 times, at offsets 20, 50",
@@ -297,23 +299,24 @@ test("roll-ups that differ are found, marked by --repair, and right again after 
 test("lost rows of a roll-up are found, and so are rows where no event ever was", async () => {
   const directory = await copyOfClean("chunks");
   await withParts(directory, async ({ sql }) => {
+    const rows = "FROM tallystick.roll_ups WHERE subject = 'c4'";
+    await sql(`ALTER TABLE tallystick.roll_ups DELETE WHERE subject = 'c4' AND bucket = (SELECT max(bucket) ${rows})`);
     const columns = "SELECT * REPLACE (toInt64(4102444800000000) AS bucket)";
     await sql(`INSERT INTO tallystick.roll_ups ${columns} FROM tallystick.roll_ups LIMIT 1`);
-    await sql("ALTER TABLE tallystick.roll_ups DELETE WHERE subject = 'c4'");
   });
   const report = await verifyDataDirectory({ dataDirectory: directory });
   expect([findings(report), report.repaired]).toEqual([{ roll_ups: "different", roll_up_chunks: "different" }, []]);
   expect(checkOf(report, "roll_up_chunks").examples[0]).toMatch(/^meter \w+: chunk \d+ has \d+ rows instead of \d+$/);
   const examples = checkOf(report, "roll_ups").examples.join("\n");
   expect(examples).toContain("from 2100-01-01T00:00:00Z");
-  expect(examples).toMatch(/the \w+ from 2026-0[46]-[^,]+, subject "c4"/);
+  expect(examples).toMatch(/the \w+ from 2026-06-[^,]+, subject "c4"/);
 });
 
 test("claims that are damaged or lost are found", async () => {
   const directory = await copyOfClean("claims");
   const claims = join(directory, "claims");
   const journal = join(claims, (await readdir(claims)).find((name) => name.startsWith("journal")) ?? "");
-  await flipByte(journal, 100);
+  await flipByte(journal, 12);
   const damaged = await verifyDataDirectory({ dataDirectory: directory });
   expect(findings(damaged)).toEqual({
     claims_files: "different",
@@ -324,7 +327,7 @@ test("claims that are damaged or lost are found", async () => {
   expect(checkOf(damaged, "claims_files").examples).toEqual([expect.stringContaining(`${journal} is damaged`)]);
 
   // A last frame that is cut short looks like a torn write, so its claims are gone without a trace in the files.
-  await flipByte(journal, 100);
+  await flipByte(journal, 12);
   await truncate(journal, (await stat(journal)).size - 32);
   const lost = await verifyDataDirectory({ dataDirectory: directory });
   expect(findings(lost)).toEqual({ claims_events: "different" });
@@ -377,6 +380,34 @@ test("positions that are not of this log and untrue conflicts are found", async 
   expect(checkOf(report, "conflicts").examples).toEqual([
     "the conflict at offset 50 (s, ä-20) lost to offset 20, which came at another time than it says",
   ]);
+});
+
+test("a batch that was under way is no difference, whichever of its rows are stored", async () => {
+  const directory = await copyOfClean("batch");
+  const [from, to] = [EVENTS - 10, EVENTS - 1];
+  await withParts(directory, async ({ state, store, sql }) => {
+    await state.db
+      .updateTable("stored_position")
+      .set({ stored_upto: from - 1 })
+      .execute();
+    await state.db.deleteFrom("sink_batch").execute();
+    const batch = { partition: 0, from_offset: from, to_offset: to, stored_at: instantFromMicros(1) };
+    await state.db
+      .insertInto("sink_batch")
+      .values({ ...batch, status: "recorded" })
+      .execute();
+    // Roll-ups are kept up to the position only.
+    await state.db.deleteFrom("roll_up").execute();
+    await sql(`ALTER TABLE tallystick.events DELETE WHERE log_offset = ${from + 2}`);
+    expect(await store.lastOffset(0)).toBe(to);
+  });
+  const report = await verifyDataDirectory({ dataDirectory: directory });
+  expect(findings(report)).toEqual({});
+  expect(checkOf(report, "state").notes).toEqual([expect.stringContaining(`offsets ${from} to ${to} was under way`)]);
+  expect(checkOf(report, "events_log").notes).toEqual([
+    expect.stringContaining("10 events of the log are not stored yet"),
+  ]);
+  expect(checkOf(report, "claims_events").notes).toEqual([expect.stringContaining("10 claims are of events")]);
 });
 
 test("what is no data directory, or half a one, could not be checked", async () => {

@@ -109,12 +109,14 @@ export async function checkConflicts({ db, claims, store, stored, context }: Con
       [...new Set(firsts)].filter((offset) => offset >= 0),
     );
     const byOffset = new Map(events.map((event) => [event.offset, event]));
-    rows.forEach((row, index) => {
+    for (const [index, row] of rows.entries()) {
       const first = firsts[index] ?? -1;
-      const finding = findingOf(row, first, byOffset.get(first), stored);
-      if (finding !== null)
-        findings.add(`the conflict at offset ${row.log_offset} (${row.source}, ${row.event_id}) ${finding}`);
-    });
+      // A lost claim is told by the check of claims.
+      const winner = first < 0 ? await findStored(store, identifiedBy(row), stored.upTo) : byOffset.get(first);
+      const finding = findingOf(row, winner?.offset ?? first, winner ?? null, stored);
+      const name = `the conflict at offset ${row.log_offset} (${row.source}, ${row.event_id})`;
+      if (finding !== null) findings.add(`${name} ${finding}`);
+    }
   }
   return findings.report(`${compared} conflicts with the events they lost to`);
 }
@@ -122,26 +124,50 @@ export async function checkConflicts({ db, claims, store, stored, context }: Con
 function findingOf(
   row: Pick<EventConflictTable, "log_offset" | "first_seen_at">,
   first: number,
-  winner: StoredEvent | undefined,
+  winner: StoredEvent | null,
   { upTo }: StoredProgress,
 ): string | null {
   if (row.log_offset > upTo) return "was recorded beyond the stored position";
-  if (first < 0) return "is of an identity that nobody claimed";
-  if (winner === undefined) return `lost to offset ${first}, where no event is stored`;
+  if (first < 0) return "lost to an event that is neither claimed nor stored";
+  if (winner === null) return `lost to offset ${first}, where no event is stored`;
   if (first >= row.log_offset) return `lost to offset ${first}, which came later`;
   return winner.ingestedAt === row.first_seen_at
     ? null
     : `lost to offset ${first}, which came at another time than it says`;
 }
 
+type Identified = Pick<StoredEvent, "namespace" | "source" | "id">;
+
 /** The columns of the table cannot hold every text, the recorded event can. */
-function identityOf(
-  { namespace, event }: Pick<EventConflictTable, "namespace" | "event">,
-  hasher: EventHasher,
-): Uint8Array {
+function identifiedBy({ namespace, event }: Pick<EventConflictTable, "namespace" | "event">): Identified {
   const { id, source }: { id: string; source: string } = JSON.parse(event);
-  const attributes = { id, source, type: "", subject: "", data: null, isTimeGiven: false };
+  return { namespace, source, id };
+}
+
+function identityOf(row: Pick<EventConflictTable, "namespace" | "event">, hasher: EventHasher): Uint8Array {
+  const { namespace, ...names } = identifiedBy(row);
   const instant = instantFromMicros(0);
   const place = { namespace, time: instant, ingestedAt: instant, storedAt: instant, partition: 0, offset: 0 };
-  return hasher.identity(Buffer.from(namespace), eventBytes({ ...attributes, ...place }));
+  const rest = { type: "", subject: "", data: null, isTimeGiven: false };
+  return hasher.identity(Buffer.from(namespace), eventBytes({ ...names, ...rest, ...place }));
+}
+
+/**
+ * The first stored event of the identity among the offsets up to `upTo`; null when there is none. For the rare
+ * cases in which the claim, which would tell it at once, is lost.
+ */
+export async function findStored(
+  store: RollUpEventStore,
+  { namespace, source, id }: Pick<StoredEvent, "namespace" | "source" | "id">,
+  upTo: number,
+): Promise<StoredEvent | null> {
+  const [event] = await store.listEvents({
+    namespace,
+    source: { op: "eq", value: source },
+    id: { op: "eq", value: id },
+    sort: { by: "ingestedAt", direction: "asc" },
+    limit: 1,
+    upTo: new Map([[0, upTo]]),
+  });
+  return event ?? null;
 }
