@@ -166,9 +166,10 @@ export class RollUpKeeper {
     return performance.now() < this.#restUntilMs && !this.#isUrgent();
   }
 
-  /** Building and many new events do not wait for their share of time. */
+  /** New roll-ups and many new events do not wait for their share of time. */
   #isUrgent(): boolean {
-    return this.#able().some(({ record, pending }) => record.status === "building" || pending >= MANY_EVENTS);
+    const isUrgent = ({ record, pending }: Kept): boolean => record.status === "building" || pending >= MANY_EVENTS;
+    return this.#able().some(isUrgent) || this.#nextToChoose() !== undefined;
   }
 
   /** The roll-ups that may be worked on at this moment. */
@@ -264,7 +265,7 @@ export class RollUpKeeper {
     }
     const building = able.find(({ record }) => record.status === "building");
     if (building !== undefined) return await this.#change(building, buildMonth);
-    const meter = this.#meters.find((each) => this.#isAble(each) && this.#deservesChoice(each));
+    const meter = this.#nextToChoose();
     if (meter !== undefined) return await this.#attempt(meter, () => this.#choose(meter));
     if (performance.now() >= this.#tidyAtMs) {
       this.#tidyAtMs = performance.now() + this.#pace.tidyIntervalMs;
@@ -342,6 +343,10 @@ export class RollUpKeeper {
   }
 
   /** A meter that has no roll-up but enough events, or many times more events than when its levels were chosen. */
+  #nextToChoose(): Meter | undefined {
+    return this.#meters.find((meter) => this.#isAble(meter) && this.#deservesChoice(meter));
+  }
+
   #deservesChoice(meter: Meter): boolean {
     const key = keyOf(meter.id, meter.version);
     const events = this.#counts.total(meter.namespace, meter.eventType);
