@@ -6,6 +6,7 @@
  * arrival; meters say what the listed events add up to. Each check returns sentences about what is wrong.
  */
 
+import { isDeepStrictEqual } from "node:util";
 import {
   GROUPING_NAMES,
   type GroupingName,
@@ -41,6 +42,7 @@ export function audit(ledger: Ledger, snapshot: Snapshot): readonly string[] {
     ...auditAtomicity(ledger, winners),
     ...auditConflicts(arrivals, winners, snapshot.conflicts),
     ...auditMeters(snapshot, winners, arrivals),
+    ...auditMade(snapshot),
   ];
 }
 
@@ -175,6 +177,15 @@ function auditMeters(
       });
     });
   });
+}
+
+/** Meters that were made on the way say what the first ones say, which was compared with the events. */
+function auditMade({ made, rows }: Snapshot): readonly string[] {
+  return made.flatMap(({ slug, like, rows: actual }) =>
+    GROUPING_NAMES.filter((grouping) => !isDeepStrictEqual(actual[grouping], rows[like][grouping])).map(
+      (grouping) => `meter ${slug} by ${grouping} differs from the meter ${like}`,
+    ),
+  );
 }
 
 /** What each group of rows adds up to, from the listed events. */

@@ -40,10 +40,21 @@ export interface Kill {
 }
 
 /** From the test to the product. */
-export type ToSubject = { readonly kind: "kill"; readonly kill: Kill };
+export type ToSubject = { readonly kind: "kill"; readonly kill: Kill } | { readonly kind: "tell roll-ups" };
 
 /** From the product to the test. A kill of the product itself is reported by its exit. */
-export type FromSubject = { readonly kind: "ready"; readonly url: string } | { readonly kind: "killed" };
+export type FromSubject =
+  | { readonly kind: "ready"; readonly url: string }
+  | { readonly kind: "killed" }
+  | ({ readonly kind: "roll-ups" } & RollUpState);
+
+/** What is rolled up at this moment. */
+export interface RollUpState {
+  /** Whether every stored event is in the roll-ups of the meters that have one, and none is being built. */
+  readonly isCaughtUp: boolean;
+  /** Slugs of the meters whose queries use a roll-up. */
+  readonly offered: readonly string[];
+}
 
 /**
  * How many kills there are of each target: at each step, after each step, and at any time. To start again takes the product

@@ -12,13 +12,14 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { makeEmbeddedDirectory } from "../../src/engines/state-store/fixture.ts";
 import type { Random } from "../oracle/random.ts";
-import type { FromSubject, Kill, ToSubject } from "./kill-plan.ts";
+import type { FromSubject, Kill, RollUpState, ToSubject } from "./kill-plan.ts";
 import { EVENT_TYPE } from "./traffic.ts";
 
 const SUBJECT = join(import.meta.dirname, "product-subject.ts");
 /** Far more than anything takes; on a machine that is busy with other things a start may take ten seconds. */
 const DEADLINE_MS = 90_000;
 const OUTPUT_CHARACTERS = 8_000;
+const POLL_MS = 50;
 
 export class ProductProcess {
   readonly #directory: string;
@@ -28,12 +29,18 @@ export class ProductProcess {
   #startedMs = 0;
   #url: string | null = null;
   #killed: PromiseWithResolvers<void> | null = null;
+  #told: PromiseWithResolvers<RollUpState> | null = null;
   #ready = Promise.withResolvers<void>();
   #output = "";
 
   constructor(directory: string, random: Random) {
     this.#directory = directory;
     this.#random = random;
+  }
+
+  /** Where everything durable lies. */
+  get dataDirectory(): string {
+    return join(this.#directory, "data");
   }
 
   /** Null while no process is ready. */
@@ -43,8 +50,8 @@ export class ProductProcess {
 
   /** Puts an empty state store in place, which the product would take seconds to make. */
   async prepare(): Promise<void> {
-    await mkdir(join(this.#directory, "data"));
-    await rename(await makeEmbeddedDirectory(), join(this.#directory, "data", "state"));
+    await mkdir(this.dataDirectory);
+    await rename(await makeEmbeddedDirectory(), join(this.dataDirectory, "state"));
   }
 
   /** Starts a process; `ready` tells when it serves. */
@@ -62,6 +69,7 @@ export class ProductProcess {
     });
     child.on("message", (message: FromSubject) => {
       if (message.kind === "killed") return this.#killed?.resolve();
+      if (message.kind === "roll-ups") return this.#told?.resolve(message);
       this.#url = message.url;
       this.#ready.resolve();
     });
@@ -100,6 +108,20 @@ export class ProductProcess {
     this.start();
   }
 
+  /** Waits until everything stored is rolled up, of all meters for which that pays; resolves with the slugs of those. */
+  async rolledUp(): Promise<readonly string[]> {
+    const deadlineMs = performance.now() + DEADLINE_MS;
+    for (;;) {
+      this.#told = Promise.withResolvers<RollUpState>();
+      const message: ToSubject = { kind: "tell roll-ups" };
+      this.#child?.send(message);
+      const { isCaughtUp, offered } = await this.#inTime(this.#told.promise, "nothing is told of roll-ups");
+      if (isCaughtUp) return offered;
+      if (performance.now() > deadlineMs) throw this.#failure("the roll-ups do not catch up");
+      await delay(POLL_MS);
+    }
+  }
+
   /** Kills the process, whatever it is doing, and starts the next one. */
   async restart(): Promise<void> {
     await this.stop();
@@ -117,7 +139,7 @@ export class ProductProcess {
     const meter = { eventType: EVENT_TYPE, groupBy: { variant: "$.variant" } };
     return {
       address: "127.0.0.1:0",
-      dataDir: join(this.#directory, "data"),
+      dataDir: this.dataDirectory,
       log: {},
       postgres: {},
       ingest: {},

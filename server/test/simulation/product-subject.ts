@@ -11,6 +11,7 @@ import { pino } from "pino";
 import { configSchema } from "../../src/app/config/schema.ts";
 import { startProduct } from "../../src/app/product.ts";
 import { assert } from "../../src/kernel/assert.ts";
+import type { RollUpPace } from "../../src/meters/index.ts";
 import {
   type FromSubject,
   type Kill,
@@ -22,6 +23,16 @@ import {
 } from "./kill-plan.ts";
 
 const POLL_MS = 2;
+/** So few events, and so little time, that roll-ups are built, extended, merged and deleted all the time, but leave the cores to the rest. */
+const ROLL_UP_PACE: Partial<RollUpPace> = {
+  minEvents: 300,
+  intervalMs: 100,
+  metersTtlMs: 500,
+  tidyIntervalMs: 500,
+  shareOfTime: 0.1,
+  retryMs: 200,
+  minDeletedChunks: 4,
+};
 
 const settings: unknown = JSON.parse(process.argv[2] ?? "{}");
 const tell = (message: FromSubject): void => void process.send?.(message);
@@ -59,7 +70,9 @@ channel.addEventListener("message", (event) => {
   }
 });
 
-process.on("message", ({ kill: asked }: ToSubject) => {
+process.on("message", (message: ToSubject) => {
+  if (message.kind === "tell roll-ups") return tellRollUps();
+  const { kill: asked } = message;
   if (asked.moment.kind === "anytime") void delay(asked.moment.delayMs).then(() => kill(asked.target));
   else armed = asked;
 });
@@ -70,10 +83,17 @@ const product = await startProduct({
   logger,
   version: "simulation",
   stepModule: new URL("./step-hook.ts", import.meta.url).href,
+  rollUpPace: ROLL_UP_PACE,
 });
 tell({ kind: "ready", url: product.url });
 // The next process starts in half the time; a killed one writes no cache when it ends.
 flushCompileCache();
+
+function tellRollUps(): void {
+  const { rollUps } = product.parts;
+  const offered = rollUps.records.map(({ meter }) => meter).filter((meter) => rollUps.of(meter) !== null);
+  tell({ kind: "roll-ups", isCaughtUp: rollUps.isCaughtUp, offered: offered.map(({ slug }) => slug) });
+}
 
 /** Kills and tells the test when what was killed is gone. */
 async function kill(target: Target): Promise<void> {

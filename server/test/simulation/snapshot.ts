@@ -38,6 +38,16 @@ export interface MeterRow {
 export const METERS = ["events", "amount", "keys"] as const;
 export type MeterName = (typeof METERS)[number];
 
+/** Slugs of the meters that are made while the product runs begin with this. */
+export const MADE_PREFIX = "made_";
+
+/** What such a meter can be: a meter with the same rows as one of the others, whatever its group-by keys. */
+export const MADE_LIKE = {
+  events: { aggregation: "COUNT" },
+  amount: { aggregation: "SUM", valueProperty: "$.amount" },
+  keys: { aggregation: "UNIQUE_COUNT", valueProperty: "$.key" },
+} as const satisfies Record<MeterName, { aggregation: string; valueProperty?: string }>;
+
 /** How rows are grouped: over everything, by day and subject, by minute. */
 export const GROUPINGS = {
   total: "",
@@ -47,10 +57,21 @@ export const GROUPINGS = {
 export type GroupingName = keyof typeof GROUPINGS;
 export const GROUPING_NAMES: readonly GroupingName[] = ["total", "day and subject", "minute"];
 
+type GroupedRows = Readonly<Record<GroupingName, readonly MeterRow[]>>;
+
+/** A meter that was made while the product ran. */
+export interface MadeMeter {
+  readonly slug: string;
+  /** The meter whose rows it must have. */
+  readonly like: MeterName;
+  readonly rows: GroupedRows;
+}
+
 export interface Snapshot {
   readonly items: readonly ListedItem[];
   readonly conflicts: readonly ListedConflict[];
-  readonly rows: Readonly<Record<MeterName, Readonly<Record<GroupingName, readonly MeterRow[]>>>>;
+  readonly rows: Readonly<Record<MeterName, GroupedRows>>;
+  readonly made: readonly MadeMeter[];
 }
 
 /** The product answered, but not with what was asked for. */
@@ -76,15 +97,26 @@ export async function takeSnapshot(url: string): Promise<Snapshot> {
     const filter = encodeURIComponent(JSON.stringify({ subject: { $eq: subject } }));
     return await readPages<ListedItem>(`${url}/api/v2/events?filter=${filter}`);
   });
-  const meter = async (name: MeterName): Promise<Readonly<Record<GroupingName, readonly MeterRow[]>>> => ({
-    total: await readMeter(url, name, "total"),
-    "day and subject": await readMeter(url, name, "day and subject"),
-    minute: await readMeter(url, name, "minute"),
+  const meter = async (slug: string): Promise<GroupedRows> => ({
+    total: await readMeter(url, slug, "total"),
+    "day and subject": await readMeter(url, slug, "day and subject"),
+    minute: await readMeter(url, slug, "minute"),
   });
+  const meters = await readJson<readonly { slug: string; aggregation: string }[]>(`${url}/api/v1/meters`);
+  const made = await inLanes(
+    meters.filter(({ slug }) => slug.startsWith(MADE_PREFIX)),
+    2,
+    async ({ slug, aggregation }) => {
+      const like = METERS.find((name) => MADE_LIKE[name].aggregation === aggregation);
+      if (like === undefined) throw new Error(`${slug} has the aggregation ${aggregation}, which nobody asked for`);
+      return { slug, like, rows: await meter(slug) };
+    },
+  );
   return {
     items: pages.flat(),
     conflicts: await readPages<ListedConflict>(`${url}/api/v1/events/conflicts?`),
     rows: { events: await meter("events"), amount: await meter("amount"), keys: await meter("keys") },
+    made,
   };
 }
 
@@ -105,7 +137,7 @@ async function untilStored(url: string): Promise<void> {
   }
 }
 
-async function readMeter(url: string, meter: MeterName, grouping: GroupingName): Promise<readonly MeterRow[]> {
+async function readMeter(url: string, meter: string, grouping: GroupingName): Promise<readonly MeterRow[]> {
   const answer = await readJson<{ data: readonly MeterRow[] }>(
     `${url}/api/v1/meters/${meter}/query?${GROUPINGS[grouping]}`,
   );

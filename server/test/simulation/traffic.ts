@@ -43,7 +43,7 @@ const FIRST_MINUTE_MS = Date.UTC(2026, 0, 1);
 /** Events gather in so many minutes, spread over two months. */
 const MINUTES = 600;
 const MINUTES_APART = 147;
-const WIDE_MONTHS = 40;
+const WIDE_MONTHS = 15;
 const RETRY_MS = 15;
 /** Longest pause of a client between two batches: three clients then send less than the sink stores. */
 const PAUSE_MS = 200;
