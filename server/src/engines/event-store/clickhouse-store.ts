@@ -19,6 +19,7 @@ import type { AuditStore } from "./audit.ts";
 import { ClickHouseAudit } from "./clickhouse-audit.ts";
 import { ClickHouseRollUps } from "./clickhouse-roll-ups.ts";
 import { QueryWatch } from "./query-watch.ts";
+import { HotBuckets } from "./roll-ups/hot-buckets.ts";
 import type { RollUpStore } from "./roll-ups/roll-up.ts";
 import { EVENT_COLUMNS } from "./row-block.ts";
 import { BOOTSTRAP, SCHEMA } from "./schema.ts";
@@ -34,6 +35,7 @@ import {
   text,
   wholeNumber,
 } from "./sql/listing.ts";
+import { bucketRow, bucketRowsStatement } from "./sql/roll-up-rows.ts";
 import { runningQueriesStatement, runningQuery } from "./sql/running-queries.ts";
 import { subjectCount, subjectCountsStatement } from "./sql/subject-counts.ts";
 import { EVENTS_TABLE, SCHEMA_VERSIONS_TABLE } from "./sql/table.ts";
@@ -131,6 +133,7 @@ interface Sending {
 class ClickHouseStore implements RollUpEventStore {
   readonly rollUps: RollUpStore;
   readonly audit: AuditStore;
+  readonly #hot: HotBuckets;
   readonly #client: ClickHouseClient;
   /** The short way to the embedded engine; null for a server. */
   readonly #socket: SocketClient | null;
@@ -146,6 +149,9 @@ class ClickHouseStore implements RollUpEventStore {
   ) {
     this.#client = client;
     this.#socket = socket;
+    this.#hot = new HotBuckets(async ({ meter }, ...place) =>
+      (await this.#rows(bucketRowsStatement(meter, ...place))).map(bucketRow),
+    );
     this.rollUps = new ClickHouseRollUps({
       rows: (statement) => this.#backgroundRows(statement),
       command: (statement) => this.#backgroundCommand(statement),
@@ -233,7 +239,8 @@ class ClickHouseStore implements RollUpEventStore {
   }
 
   async queryUsage(query: UsageQuery): Promise<readonly UsageRow[]> {
-    return usageRows(query, await this.#rows(usageStatement(query), query.watchAs));
+    const hot = await this.#hot.answer(query);
+    return usageRows(query, hot ?? (await this.#rows(usageStatement(query), query.watchAs)));
   }
 
   async listEvents(query: EventListQuery): Promise<readonly StoredEvent[]> {

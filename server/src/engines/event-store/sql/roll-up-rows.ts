@@ -1,10 +1,19 @@
 /** How rows of roll-ups are selected and read. */
 
+import { assert } from "../../../kernel/assert.ts";
+import type { BucketRow } from "../roll-ups/bucket-sum.ts";
 import { outerBuckets } from "../roll-ups/buckets.ts";
 import type { LevelPart } from "../roll-ups/cover.ts";
-import { levelNumber, type RollUp } from "../roll-ups/roll-up.ts";
+import { levelNumber, type RollUp, type RollUpLevel } from "../roll-ups/roll-up.ts";
+import type { MeterView } from "../store.ts";
+import { AGGREGATIONS } from "./aggregations/index.ts";
+import type { StateColumn } from "./aggregations/aggregation.ts";
+import { unitsFromText } from "./aggregations/fixed-point.ts";
 import { periodsCondition, type TextSubject } from "./filters.ts";
-import { allOf, anyOf, integer } from "./fragment.ts";
+import type { Statement } from "./fragment.ts";
+import { allOf, anyOf, Binder, integer } from "./fragment.ts";
+import { wholeNumber } from "./listing.ts";
+import { ROLL_UPS_TABLE } from "./table.ts";
 
 /**
  * The group text at `index` of a row. Rows hold canonical texts behind a mark, `=` when the path resolves to a string,
@@ -35,4 +44,60 @@ export function isOneOfChunks(chunks: readonly number[]): string {
   const [only] = chunks;
   if (only !== undefined && chunks.length === 1) return `r.chunk = ${integer(only)}`;
   return chunks.length === 0 ? "0" : `r.chunk IN (${chunks.map(integer).join(", ")})`;
+}
+
+/** All rows of these chunks on a level, as `bucketRow` reads them; at most `limit`. */
+export function bucketRowsStatement(
+  meter: MeterView,
+  rollUp: RollUp,
+  level: RollUpLevel,
+  chunks: readonly number[],
+  limit: number,
+): Statement {
+  const { states } = AGGREGATIONS[meter.aggregation];
+  const state = (name: StateColumn, cell: string, none: string): string => (states[name] === undefined ? none : cell);
+  const columns = [
+    "r.chunk",
+    "r.bucket",
+    "r.group_texts",
+    "r.events",
+    "r.first_after",
+    "r.last_after",
+    state("value_count", "r.value_count", "0"),
+    state("value_sum", "toString(r.value_sum)", "'0'"),
+    state("value_min", "toString(r.value_min)", "NULL"),
+    state("value_max", "toString(r.value_max)", "NULL"),
+    state("latest", "toUnixTimestamp64Micro(r.latest.1)", "0"),
+    state("latest", "toUnixTimestamp64Micro(r.latest.2)", "0"),
+    state("latest", "r.latest.3", "0"),
+    state("latest", "r.latest.4", "0"),
+    state("latest", "toString(r.latest.5)", "'0'"),
+  ];
+  const conditions = [`r.roll_up = ${integer(rollUp.id)}`, `r.level = ${integer(levelNumber(level))}`];
+  return new Binder().statement(
+    `SELECT ${columns.join(", ")} FROM ${ROLL_UPS_TABLE} AS r ` +
+      `WHERE ${allOf([...conditions, isOneOfChunks(chunks)])} LIMIT ${integer(limit)}`,
+  );
+}
+
+/** Reads a row of `bucketRowsStatement`. */
+export function bucketRow(cells: readonly unknown[]): BucketRow {
+  const number = (index: number): number => wholeNumber(Number(cells[index]));
+  const units = (index: number): bigint => unitsFromText(String(cells[index]));
+  const groups = cells[2];
+  assert(Array.isArray(groups), "the groups of a row are a list");
+  const bucket = number(1);
+  return {
+    chunk: number(0),
+    bucket,
+    groups: groups.map(String),
+    events: number(3),
+    first: bucket + number(4),
+    last: bucket + number(5),
+    valueCount: number(6),
+    sum: units(7),
+    min: cells[8] === null ? null : units(8),
+    max: cells[9] === null ? null : units(9),
+    latest: [number(10), number(11), number(12), number(13), units(14)],
+  };
 }
