@@ -259,10 +259,8 @@ export class RollUpKeeper {
     const behind = able
       .filter(({ pending, record }) => pending > 0 && record.status === "ready")
       .toSorted((a, b) => b.pending - a.pending)[0];
-    if (behind !== undefined) {
-      await this.#change(behind, foldNew);
-      return await this.#change(behind, mergeLast);
-    }
+    // Where events never stop, small folds would leave no time for anything else.
+    if (behind !== undefined && behind.pending >= MANY_EVENTS) return await this.#takeIn(behind);
     const building = able.find(({ record }) => record.status === "building");
     if (building !== undefined) return await this.#change(building, buildMonth);
     const meter = this.#nextToChoose();
@@ -272,7 +270,13 @@ export class RollUpKeeper {
       await this.#delete();
       await this.#check();
     }
-    return false;
+    return behind === undefined ? false : await this.#takeIn(behind);
+  }
+
+  /** Adds new events, and merges chunks if there are many now. */
+  async #takeIn(kept: Kept): Promise<true> {
+    await this.#change(kept, foldNew);
+    return await this.#change(kept, mergeLast);
   }
 
   async #delete(): Promise<void> {
