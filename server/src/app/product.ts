@@ -60,8 +60,9 @@ const MAX_EVENT_STREAMS = 32;
 const STREAM_KEEP_ALIVE_MS = 15_000;
 /** A client that takes nothing for this long, while there is something for it, is gone or will not come back to it. */
 const STREAM_STALL_MS = 60_000;
-/** With more events waiting for the sink, roll-ups leave it the processor. */
+/** With as many events waiting for the sink, or one for so long, roll-ups leave it the processor. */
 const BUSY_LAG_EVENTS = 200_000;
+const BUSY_LAG_SECONDS = 0.25;
 const HOUR_MS = 3_600_000;
 const HOUR_MICROS = HOUR_MS * 1000;
 
@@ -281,7 +282,10 @@ function createRollUps(
     store: store.rollUps,
     clock: systemClock,
     positions: () => new Map(positions),
-    isBusy: () => lag.lag().events > BUSY_LAG_EVENTS,
+    isBusy: () => {
+      const { events, seconds } = lag.lag();
+      return events > BUSY_LAG_EVENTS || seconds > BUSY_LAG_SECONDS;
+    },
     ...(rollUpPace === undefined ? {} : { pace: rollUpPace }),
     onError: (error) =>
       logger.warn({ err: error }, "the upkeep of roll-ups failed and is tried again; queries read events"),

@@ -84,6 +84,12 @@ const CONNECTION_FAILURES = new Set(["ECONNREFUSED", "ECONNRESET", "ENOENT", "EP
 
 /** Longest a statement in the background may take; it reads at most a month of one type of events. */
 const BACKGROUND_TIMEOUT_SECONDS = 3600;
+/** One thread, so that queries and inserts keep the other cores, and of low priority, so that they go first on this one. */
+const BACKGROUND_SETTINGS = {
+  max_execution_time: BACKGROUND_TIMEOUT_SECONDS,
+  max_threads: 1,
+  os_threads_nice_value_query: 15,
+};
 
 /** An event store that keeps roll-ups and can be audited. */
 export interface RollUpEventStore extends EventStore {
@@ -283,20 +289,14 @@ class ClickHouseStore implements RollUpEventStore {
   }
 
   async #backgroundRows(statement: Statement): Promise<readonly (readonly Cell[])[]> {
-    const settings = { ...this.#querySettings, max_execution_time: BACKGROUND_TIMEOUT_SECONDS, max_threads: 1 };
+    const settings = { ...this.#querySettings, ...BACKGROUND_SETTINGS };
     const headers = { [BACKGROUND_HEADER]: "1" };
     return rowsOf(await this.#send(statement, { settings, format: "JSONCompactEachRow", headers }));
   }
 
-  /** One thread, so that queries and inserts keep the other cores. */
   async #backgroundCommand({ sql, params }: Statement): Promise<void> {
     // Deletions are mutations, which are over when the statement is.
-    const settings = {
-      wait_end_of_query: 1,
-      max_execution_time: BACKGROUND_TIMEOUT_SECONDS,
-      max_threads: 1,
-      mutations_sync: "1",
-    } as const;
+    const settings = { ...BACKGROUND_SETTINGS, wait_end_of_query: 1, mutations_sync: "1" } as const;
     const headers = { [BACKGROUND_HEADER]: "1" };
     await this.#request(async () => {
       if (this.#socket === null) {

@@ -48,7 +48,7 @@ export interface RollUpKeeperOptions {
 }
 
 /** A meter with so many events that are not rolled up yet goes first, whatever the upkeep has cost lately. */
-const MANY_EVENTS = 50_000;
+const MANY_EVENTS = 10_000;
 /** With so many events not rolled up a meter does not even wait for the sink, or the wait would have no end. */
 const TOO_MANY_EVENTS = 2_000_000;
 

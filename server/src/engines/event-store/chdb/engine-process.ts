@@ -27,6 +27,8 @@ const MAX_HEADER_BYTES = 256 * 1024;
 /** Bound lists, such as the subjects of many customers, are part of the statement that chDB parses. */
 const MAX_STATEMENT_BYTES = 64 * 1024 * 1024;
 const MARK_CACHE_BYTES = 256 * 1024 * 1024;
+/** Merges can wait a little for inserts and queries, not for ever: they keep about a quarter of a core that others want. */
+const MERGE_NICE_VALUE = 5;
 const DEFAULT_FORMAT = "TabSeparated";
 
 const options = readOptions(process.argv[2]);
@@ -43,6 +45,7 @@ function writeServerConfig(path: string): void {
     mark_cache_size: MARK_CACHE_BYTES,
     primary_index_cache_size: MARK_CACHE_BYTES,
     background_pool_size: options.threads,
+    os_threads_nice_value_merge_mutate: MERGE_NICE_VALUE,
   };
   const elements = Object.entries(settings).map(([name, value]) => `<${name}>${value}</${name}>`);
   writeFileSync(path, `<clickhouse>${elements.join("")}</clickhouse>`);
