@@ -176,11 +176,11 @@ async function machineCpuSeconds(): Promise<number> {
 
 async function allocatedBytes(path: string): Promise<number> {
   let bytes = 0;
-  for (const entry of await readdir(path, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue;
-    // Merges delete files at any time.
-    const found = await stat(join(entry.parentPath, entry.name)).catch(() => undefined);
-    bytes += (found?.blocks ?? 0) * 512;
+  // Merges delete files and folders at any time; what is gone takes nothing.
+  for (const entry of await readdir(path, { withFileTypes: true }).catch(() => [])) {
+    const inside = join(path, entry.name);
+    if (entry.isDirectory()) bytes += await allocatedBytes(inside);
+    else bytes += ((await stat(inside).catch(() => undefined))?.blocks ?? 0) * 512;
   }
   return bytes;
 }

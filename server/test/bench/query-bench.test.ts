@@ -32,8 +32,8 @@ test("compares thirteen questions, one and four at a time, and draws them", asyn
   const comparisons = lines.map((line): Record<string, unknown> => JSON.parse(line)).filter((line) => "ratio" in line);
   expect(comparisons, errors).toHaveLength(26);
   for (const comparison of comparisons) expect(comparison["rows"]).toBeGreaterThan(0);
-  expect(output).toMatch(/\| `reference\.om_events` +\| 100,000 /u);
-  expect(output).toMatch(/\| `tallystick\.events` +\| 100,000 /u);
+  expect(output, errors).toMatch(/\| `reference\.om_events` +\| 100,000 /u);
+  expect(output, errors).toMatch(/\| `tallystick\.events` +\| 100,000 /u);
   const plot = await readFile(join(plots, `query-${EVENTS}.svg`), "utf8");
   expect(plot.match(/<rect class="f[01]" x="270"/gu)?.length).toBeGreaterThanOrEqual(26);
 });

@@ -80,6 +80,8 @@ test("metrics have the documented names and count what happens", async () => {
     "tallystick_log_lag_events gauge",
     "tallystick_log_lag_seconds gauge",
     "tallystick_query_duration_seconds histogram",
+    "tallystick_roll_up_lag_events gauge",
+    "tallystick_roll_ups_current gauge",
     "tallystick_sink_batch_duration_seconds histogram",
     "tallystick_sink_batch_events histogram",
     "tallystick_storage_free_bytes gauge",
