@@ -133,6 +133,8 @@ export class RollUpKeeper {
       isCovered(this.#options.positions(), kept.offered.coverage);
     return (
       this.#isLoaded &&
+      // Right after a start nothing is counted yet, and no meter seems to deserve a roll-up.
+      isCovered(this.#options.positions(), this.#counts.position) &&
       !this.#meters.some((meter) => this.#deservesChoice(meter)) &&
       [...this.#kept.values()].every(isCurrent)
     );
