@@ -70,10 +70,15 @@ export type Problem = z.output<typeof problemSchema>;
 
 const PROBLEMS = {
   400: "The request violates a rule. `detail` names the field and the fix; nothing was changed.",
+  401: "The request lacks valid credentials. `detail` says what is wrong with them.",
+  403: "The request is understood and not allowed. `detail` says why.",
   404: "The resource that the path or a filter names does not exist.",
   409: "The request contradicts the present state of the resource.",
+  412: "Something that the request needs is deleted or missing. `detail` names it.",
   413: "The request body is larger than the server accepts.",
+  429: "Too many requests. Try again after the seconds in `Retry-After`.",
   500: "The server failed. The cause is in its log under the request id; it is never shown here.",
+  501: "The feature is switched off by the configuration.",
   503: "The server cannot take the request at the moment. Try again after the seconds in `Retry-After`.",
 } as const;
 

@@ -8,9 +8,7 @@
 import { randomBytes } from "node:crypto";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Operation } from "@tallystick/contract";
 import type { Logger } from "pino";
-import { SubjectService, subjectOperations } from "../customers/index.ts";
 import { type FileLog, openEmbeddedLog } from "../engines/event-log/index.ts";
 import {
   type ChdbEngine,
@@ -23,22 +21,21 @@ import { openStateStore, type StateStore, type StoredPositionTable } from "../en
 import {
   deleteConflictsBefore,
   EventAcceptor,
-  EventListing,
-  eventOperations,
   EventTail,
   firstRetainedOffset,
   type SinkReport,
 } from "../events/index.ts";
-import { createHttpServer, type HttpServer, infoOperations } from "../http/index.ts";
-import { systemClock } from "../kernel/clock.ts";
-import { Fault } from "../kernel/fault.ts";
-import { createUlidSource, type UlidSource } from "../kernel/id.ts";
+import { createHttpServer, type HttpServer } from "../http/index.ts";
+import { type Clock, systemClock } from "../kernel/clock.ts";
+import { createUlidSource } from "../kernel/id.ts";
 import { instantFromMicros } from "../kernel/instant.ts";
-import { MeterService, meterOperations, RollUpKeeper, type RollUpPace } from "../meters/index.ts";
-import { explainEvents, usageOperations, UsageService } from "../usage/index.ts";
+import { RollUpKeeper, type RollUpPace } from "../meters/index.ts";
 import { ControlServer } from "./backup/control-server.ts";
 import { checkRestored, refuseUnfinishedRestore } from "./backup/restore-mark.ts";
 import type { Config } from "./config.ts";
+import type { Core } from "./domains/core.ts";
+import { createDomains, type Domains } from "./domains/domains.ts";
+import { createMeters } from "./domains/metering.ts";
 import { prepareDataDirectory } from "./health/data-directory.ts";
 import { checkReadiness } from "./health/readiness.ts";
 import { StorageHealth } from "./health/storage-health.ts";
@@ -72,6 +69,8 @@ export interface ProductOptions {
   readonly version: string;
   /** See `SinkWorkerOptions.stepModule`. */
   readonly stepModule?: string;
+  /** What the domains take for now; for tests that let months pass. Default: the machine's clock. */
+  readonly clock?: Clock;
   /** How eagerly roll-ups are kept; for tests. */
   readonly rollUpPace?: Partial<RollUpPace>;
 }
@@ -103,15 +102,25 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
   const health = createHealth(options, dataDirectory, lag);
   const metrics = new Metrics(config.namespace, { lag: () => lag.lag(), freeBytes: () => health.freeBytes });
   const engines = await openEngines(options, dataDirectory, metrics, health);
-  const { log, engine, store, state } = engines;
+  const { log, engine, store } = engines;
   const positions = new Map<number, number>();
+  const core = createCore(options, engines, metrics, positions);
+  const meters = createMeters(core);
   const sink = createSink(options, dataDirectory, engines, metrics, (report) => {
     positions.set(report.partition, report.to);
     lag.stored(report.to + 1, report.lastIngestedAt);
+    domains.stored(report);
   });
   const rollUps = createRollUps(options, engines, positions, lag);
   metrics.watchRollUps(rollUps);
+  const domains = createDomains(core, meters, rollUps);
   const control = createControl(options, dataDirectory, engines, sink, positions, rollUps);
+  const end = async (graceMs: number): Promise<void> => {
+    for (const service of domains.services.toReversed()) await service.stop();
+    await sink.stop(graceMs);
+    await health.stop();
+    await closeEngines(engines);
+  };
   try {
     await health.start();
     await store.migrate();
@@ -119,7 +128,6 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
       positions.set(row.partition, row.stored_upto);
       lag.stored(row.stored_upto + 1, row.last_stored_at);
     }
-    const meters = createMeters(config, state);
     await meters.seed(config.meters);
     lag.durable(log.end(PARTITION));
     log.onDurable((_partition, end) => {
@@ -131,34 +139,32 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
     await catchUp(log.end(PARTITION), positions, sink, logger);
     await startControl(control, logger);
     void rollUps.run();
-    const http = createHttp(options, engines, { meters, metrics, positions, health, rollUps });
+    for (const service of domains.services) void service.run();
+    const http = createHttp(options, engines, { metrics, health, domains });
     const port = await http.listen(config.address.host, config.address.port);
     const upkeep = createUpkeep(options, engines, positions);
     void upkeep.run();
-    const host = config.address.host.includes(":") ? `[${config.address.host}]` : config.address.host;
     return {
-      url: `http://${host}:${port}`,
+      url: urlOf(config.address.host, port),
       dataDirectory,
       parts: { engine, sink, rollUps },
       stop: async () => {
-        await upkeep.stop();
-        await control.stop();
-        await rollUps.stop();
+        for (const part of [upkeep, control, rollUps]) await part.stop();
         http.refuseReadiness();
         await http.close(config.shutdown.graceMs);
-        await sink.stop(config.shutdown.graceMs);
-        await health.stop();
-        await closeEngines(engines);
+        await end(config.shutdown.graceMs);
       },
     };
   } catch (error) {
     await control.stop();
     await rollUps.stop();
-    await sink.stop(0);
-    await health.stop();
-    await closeEngines(engines);
+    await end(0);
     throw error;
   }
+}
+
+function urlOf(host: string, port: number): string {
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 function createSink(
@@ -320,18 +326,27 @@ function createControl(
   });
 }
 
-function createMeters(config: Config, state: StateStore): MeterService {
-  return new MeterService({
-    db: state.db,
+function createCore(
+  { config, logger, clock = systemClock }: ProductOptions,
+  { store, state }: Engines,
+  metrics: Metrics,
+  positions: ReadonlyMap<number, number>,
+): Core {
+  return {
+    config,
+    logger,
     namespace: config.namespace,
-    clock: systemClock,
-    newId: createIds(),
-    reservedEventTypes: config.reservedEventTypes.map((source) => new RegExp(source, "u")),
-  });
-}
-
-function createIds(): UlidSource {
-  return createUlidSource(systemClock, (count) => randomBytes(count));
+    clock,
+    newId: createUlidSource(clock, (count) => randomBytes(count)),
+    db: state.db,
+    store: {
+      ...metrics.timed(store),
+      countBySubject: (query) => store.countBySubject(query),
+      progress: (watchedAs) => store.progress(watchedAs),
+    },
+    metrics,
+    positions: () => new Map(positions),
+  };
 }
 
 /** How far each partition is stored. Rejects when log, state store and what was restored do not belong together. */
@@ -372,18 +387,16 @@ async function catchUp(
 }
 
 interface Modules {
-  readonly meters: MeterService;
   readonly metrics: Metrics;
-  readonly positions: ReadonlyMap<number, number>;
   readonly health: StorageHealth;
-  readonly rollUps: RollUpKeeper;
+  readonly domains: Domains;
 }
 
 function createHttp(options: ProductOptions, engines: Engines, modules: Modules): HttpServer {
   const { config, logger, version } = options;
   const { log, engine, store, state } = engines;
-  const { metrics, health } = modules;
-  const clock = systemClock;
+  const { metrics, health, domains } = modules;
+  const clock = options.clock ?? systemClock;
   const namespace = config.namespace;
   const { maxPast, maxFuture, ...limits } = config.ingest;
   const acceptor = new EventAcceptor({
@@ -398,7 +411,7 @@ function createHttp(options: ProductOptions, engines: Engines, modules: Modules)
   });
   const tail = new EventTail({ log, partition: PARTITION, namespace });
   return createHttpServer({
-    operations: createOperations(config, engines, modules),
+    operations: domains.operations,
     ingest: {
       maxBodyBytes: config.ingest.maxBodyBytes,
       accept: async (body, contentType) => {
@@ -435,47 +448,6 @@ function createHttp(options: ProductOptions, engines: Engines, modules: Modules)
     },
     onError: (error, requestId) => logger.error({ err: error, requestId }, "a request failed"),
   });
-}
-
-/** Everything that the API answers by the contract, except for ingest. */
-function createOperations({ namespace }: Config, { store, state }: Engines, modules: Modules): readonly Operation[] {
-  const { meters, metrics, rollUps } = modules;
-  const clock = systemClock;
-  const db = state.db;
-  const positions = (): ReadonlyMap<number, number> => new Map(modules.positions);
-  const timed = metrics.timed(store);
-  const explain = (events: Parameters<typeof explainEvents>[1]) => explainEvents(meters, events, () => false);
-  const listing = new EventListing({ store: timed, namespace, clock, positions, explain });
-  const subjects = new SubjectService({ db, namespace, clock, newId: createIds() });
-  const usage = new UsageService({
-    meters,
-    store: timed,
-    clock,
-    positions,
-    rollUp: (meter) => rollUps.of(meter),
-    customers: unknownCustomers("not_found"),
-    subjectNames: (keys) => subjects.names(keys),
-  });
-  return [
-    ...meterOperations(meters),
-    ...usageOperations(usage),
-    ...eventOperations({ listing, db, namespace, subjectsOfCustomers: unknownCustomers("validation") }),
-    ...subjectOperations(subjects),
-    ...infoOperations({
-      clock,
-      countBySubject: (period) => store.countBySubject({ namespace, ...period, upTo: positions() }),
-      progress: (clientId) => store.progress(clientId),
-    }),
-  ];
-}
-
-/** No customers exist yet, so every id that a request names is unknown: 404 in a query, 400 in a listing. */
-function unknownCustomers(kind: "not_found" | "validation") {
-  return async (ids: readonly string[]): Promise<readonly never[]> => {
-    const [id] = ids;
-    if (id !== undefined) throw new Fault(kind, "customer_not_found", `customer with id ${id} not found`);
-    return [];
-  };
 }
 
 /** Hourly: forgets conflicts and log segments that are past their retention. */

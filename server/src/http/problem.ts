@@ -21,6 +21,7 @@ const STATUSES: Readonly<Record<FaultKind, number>> = {
   conflict: 409,
   precondition_failed: 412,
   too_large: 413,
+  rate_limited: 429,
   internal: 500,
   not_implemented: 501,
   unavailable: 503,
@@ -37,13 +38,17 @@ export interface ProblemReply {
 export function problemReply(error: unknown, requestId: string): ProblemReply {
   const fault = error instanceof Fault ? error : internalFault();
   const status = STATUSES[fault.kind];
+  const extensions = {
+    ...(fault.fields.length === 0 ? {} : { validationErrors: fault.fields.map(critical) }),
+    ...fault.extensions,
+  };
   const problem: Problem = {
     type: "about:blank",
     title: STATUS_CODES[status] ?? "Error",
     status,
     detail: fault.message,
     instance: `urn:request:${requestId}`,
-    ...(fault.fields.length === 0 ? {} : { extensions: { validationErrors: fault.fields.map(critical) } }),
+    ...(Object.keys(extensions).length === 0 ? {} : { extensions }),
   };
   return {
     status,

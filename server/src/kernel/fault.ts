@@ -15,6 +15,7 @@ export type FaultKind =
   | "conflict" // 409
   | "precondition_failed" // 412
   | "too_large" // 413
+  | "rate_limited" // 429
   | "internal" // 500, the message is safe to show
   | "not_implemented" // 501
   | "unavailable"; // 503
@@ -32,7 +33,9 @@ export interface FieldError {
 export interface FaultDetails {
   /** All offending fields, not only the first. */
   readonly fields?: readonly FieldError[];
-  /** For `unavailable`: when to try again. */
+  /** Further machine-readable members of the problem's `extensions`, such as `conflictingEntityId`. */
+  readonly extensions?: Readonly<Record<string, unknown>>;
+  /** For `unavailable` and `rate_limited`: when to try again. */
   readonly retryAfterSeconds?: number;
   /** For the log only, never for the client. */
   readonly cause?: unknown;
@@ -44,6 +47,7 @@ export class Fault extends Error {
   readonly code: string;
   readonly kind: FaultKind;
   readonly fields: readonly FieldError[];
+  readonly extensions: Readonly<Record<string, unknown>>;
   readonly retryAfterSeconds: number | undefined;
 
   /** `message` is the sentence the client reads: what is wrong and what to do. */
@@ -52,6 +56,7 @@ export class Fault extends Error {
     this.kind = kind;
     this.code = code;
     this.fields = details.fields ?? [];
+    this.extensions = details.extensions ?? {};
     this.retryAfterSeconds = details.retryAfterSeconds;
   }
 }

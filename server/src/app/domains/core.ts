@@ -1,0 +1,26 @@
+/** What every domain of the product is built from: the engines behind their ports, a clock, and where usage stands. */
+
+import type { Kysely } from "kysely";
+import type { Logger } from "pino";
+import type { EventStore, PositionVector } from "../../engines/event-store/index.ts";
+import type { Database } from "../../engines/state-store/index.ts";
+import type { Clock } from "../../kernel/clock.ts";
+import type { UlidSource } from "../../kernel/id.ts";
+import type { Config } from "../config.ts";
+import type { Metrics } from "../metrics.ts";
+
+/** What domains ask of stored events; queries are timed for the metrics. */
+export type DomainStore = Pick<EventStore, "queryUsage" | "listEvents" | "listValues" | "countBySubject" | "progress">;
+
+export interface Core {
+  readonly config: Config;
+  readonly logger: Logger;
+  readonly namespace: string;
+  readonly clock: Clock;
+  readonly newId: UlidSource;
+  readonly db: Kysely<Database>;
+  readonly store: DomainStore;
+  readonly metrics: Metrics;
+  /** How far events are stored, at this moment; a copy. */
+  readonly positions: () => PositionVector;
+}
