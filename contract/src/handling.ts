@@ -34,10 +34,15 @@ export interface OperationReply {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** A request header by its lower-case name. */
+export type Header = OperationRequest<unknown>["header"];
+
 /** A route together with what answers it. */
 export interface Operation {
   readonly route: RouteConfig;
-  readonly handle: (request: OperationRequest<unknown>) => Promise<OperationReply>;
+  /** Called before anything else of the request is looked at; throws to refuse it. What it resolves with goes to `handle`. */
+  readonly admit?: (header: Header) => Promise<unknown>;
+  readonly handle: (request: OperationRequest<unknown>, pass?: unknown) => Promise<OperationReply>;
 }
 
 /** Ties a handler to its route; the handler's parameter has the types that the route's schemas describe. */
@@ -47,6 +52,16 @@ export function operation<const Route extends RouteConfig>(
 ): Operation {
   // The server parses each part with the schemas of this very route, so the parts have the types of `Route`.
   return { route, handle };
+}
+
+/** As `operation`, for a route that not everyone may use: `admit` decides, and its result is handed to the handler. */
+export function guardedOperation<const Route extends RouteConfig, Pass>(
+  route: Route,
+  admit: (header: Header) => Promise<Pass>,
+  handle: (request: OperationRequest<Route>, pass: Pass) => Promise<OperationReply>,
+): Operation {
+  // The server hands over what this very `admit` resolved with.
+  return { route, admit, handle: (request, pass) => handle(request, pass as Pass) };
 }
 
 /** An answer with a JSON body. */

@@ -6,6 +6,7 @@
  * A schema that knows better states its own sentence and wins.
  */
 import { z } from "@hono/zod-openapi";
+import { ExactNumber } from "./exact-number.ts";
 
 /** One offending field of a rejected request, in the shape of `extensions.validationErrors[]`. */
 export interface ValidationIssue {
@@ -52,6 +53,7 @@ const EXPECTED: Readonly<Record<string, string>> = {
 function kindOf(input: unknown): string {
   if (input === null) return "null";
   if (Array.isArray(input)) return "an array";
+  if (input instanceof ExactNumber) return "a number of so many digits";
   return typeof input === "object" ? "an object" : `a ${typeof input}`;
 }
 
@@ -84,6 +86,7 @@ function describeIssue(issue: z.core.$ZodRawIssue): string {
     case "invalid_key":
       return `${name} is not a valid key: ${issue.issues.map((inner) => inner.message).join("; ")}`;
     case "invalid_union":
+      if (Array.isArray(issue["options"])) return `${name} must be one of ${issue["options"].map(String).join(", ")}`;
       return `${name} has none of the accepted shapes`;
     default:
       return `${name} is invalid`;
@@ -103,6 +106,10 @@ function flatten(issue: z.core.$ZodIssue, prefix: Path): FlatIssue[] {
   const path = [...prefix, ...issue.path];
   if (issue.code !== "invalid_union") return [{ ...issue, path }];
   const shallowest = (issues: readonly z.core.$ZodIssue[]): number => Math.min(...issues.map((one) => one.path.length));
+  if (issue.errors.length === 0) {
+    // No alternative was tried, because the field that tells them apart names none.
+    return [{ code: "custom", path, message: issue.message, params: { code: "invalid_value" } }];
+  }
   const best = issue.errors.toSorted((left, right) => shallowest(right) - shallowest(left))[0];
   return best?.flatMap((inner) => flatten(inner, path)) ?? [];
 }
@@ -111,9 +118,16 @@ function flatten(issue: z.core.$ZodIssue, prefix: Path): FlatIssue[] {
 export function validationIssues(error: z.ZodError): ValidationIssue[] {
   return error.issues
     .flatMap((issue) => flatten(issue, []))
-    .map(({ code, message, path }) => {
+    .map((issue) => {
+      const { message, path } = issue;
       const name = fieldName(path);
       const isNamed = path.length === 0 || message.startsWith(name);
-      return { code, message: isNamed ? message : `${name}: ${message}`, field: fieldPath(path) };
+      return { code: codeOf(issue), message: isNamed ? message : `${name}: ${message}`, field: fieldPath(path) };
     });
+}
+
+/** A schema's own rule may name its violation, as `params.code`. */
+function codeOf(issue: FlatIssue): string {
+  const code: unknown = issue.code === "custom" ? issue.params?.["code"] : undefined;
+  return typeof code === "string" ? code : issue.code;
 }

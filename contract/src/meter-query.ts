@@ -137,33 +137,53 @@ const filterGroupByParameter = z
     param: { style: "deepObject", explode: true, deprecated: true },
   });
 
+const getParameters = {
+  clientId: clientIdSchema.optional(),
+  from,
+  to,
+  windowSize,
+  windowTimeZone,
+  filterCustomerId: repeatedParameter(
+    customerIdItem,
+    { description: `${CUSTOMER} Repeat it for several.` },
+    listLimits,
+  ),
+  filterGroupBy: filterGroupByParameter,
+  advancedMeterGroupByFilters: jsonParameter(advancedFilters, `${ADVANCED} Percent-encoded JSON.`, {
+    model: { $like: "gpt-%" },
+  }),
+  groupBy: repeatedParameter(groupByItem, {
+    description: `${GROUP_BY} Repeat it for several.`,
+    example: ["model"],
+  }),
+};
+
 // The explicit type states that the input is a raw query string, and that both forms parse to the same shape.
 const gatheredQuerySchema: z.ZodType<MeterQueryRequest> = z
   .object({
-    clientId: clientIdSchema.optional(),
-    from,
-    to,
-    windowSize,
-    windowTimeZone,
+    ...getParameters,
     subject: repeatedParameter(subjectItem, {
       description: `${SUBJECT} Repeat it for several.`,
       example: ["customer-1"],
     }),
-    filterCustomerId: repeatedParameter(
-      customerIdItem,
-      { description: `${CUSTOMER} Repeat it for several.` },
-      listLimits,
-    ),
-    filterGroupBy: filterGroupByParameter,
-    advancedMeterGroupByFilters: jsonParameter(advancedFilters, `${ADVANCED} Percent-encoded JSON.`, {
-      model: { $like: "gpt-%" },
-    }),
-    groupBy: repeatedParameter(groupByItem, {
-      description: `${GROUP_BY} Repeat it for several.`,
-      example: ["model"],
-    }),
   })
   .superRefine(checkGroupFilters);
+
+const IGNORED = "Accepted and ignored: a portal token says whose usage is asked for.";
+
+const gatheredPortalSchema: z.ZodType<Omit<MeterQueryRequest, "clientId" | "subject" | "filterCustomerId">> = z
+  .object({
+    ...getParameters,
+    clientId: getParameters.clientId.openapi({ description: "Accepted and ignored." }),
+    filterCustomerId: repeatedParameter(customerIdItem, { description: IGNORED }, listLimits),
+  })
+  .superRefine(checkGroupFilters);
+
+/** Parameters of a query with a portal token. */
+export const portalQueryParameters = z.preprocess(
+  (query) => gatherDeepObject(query, "filterGroupBy"),
+  gatheredPortalSchema,
+);
 
 /** Parameters of the GET form; parses to the same shape as the body of the POST form. */
 export const queryMeterQuerySchema = z.preprocess(
@@ -228,7 +248,8 @@ const meterQueryCsvSchema = z.string().openapi({
   example: "window_start,window_end,model,value\n2026-01-15T00:00:00Z,2026-01-16T00:00:00Z,gpt-5,12500.250000\n",
 });
 
-const queryResponses = {
+/** What a query answers when it succeeds. */
+export const meterQueryResponses = {
   200: {
     description:
       "The usage. CSV if the request says `Accept: text/csv`, with the file name `<slug>.csv`; JSON in every other case.",
@@ -237,6 +258,10 @@ const queryResponses = {
       "text/csv": { schema: meterQueryCsvSchema },
     },
   },
+};
+
+const queryResponses = {
+  ...meterQueryResponses,
   ...problemResponses([400, 404, 500, 503], { 404: "There is no such meter, or no such customer." }),
 };
 

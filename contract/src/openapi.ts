@@ -6,6 +6,9 @@
  */
 import { OpenAPIHono, type RouteConfig } from "@hono/zod-openapi";
 import manifest from "../package.json" with { type: "json" };
+import { customerEntitlementRoutes } from "./customer-entitlements.ts";
+import { customerListRoutes, customerSubscriptionOrderBySchema } from "./customer-lists.ts";
+import { currencyCodeSchema, customerOrderBySchema, customerRoutes } from "./customers.ts";
 import {
   eventSchema,
   ingestEventsRoute,
@@ -15,8 +18,10 @@ import {
   streamedEventSchema,
   streamEventsRoute,
 } from "./events.ts";
+import { featureOrderBySchema, featureRoutes } from "./features.ts";
 import { filterIdExactSchema, filterStringSchema, filterTimeSchema } from "./filters.ts";
 import { debugMetricsRoute, getProgressRoute, listCurrenciesRoute } from "./info.ts";
+import { holdRoutes } from "./leases.ts";
 import { queryMeterPostRoute, queryMeterRoute, windowSizeSchema } from "./meter-query.ts";
 import {
   createMeterRoute,
@@ -29,6 +34,7 @@ import {
   meterOrderBySchema,
   updateMeterRoute,
 } from "./meters.ts";
+import { notificationRoutes } from "./notifications.ts";
 import {
   apiDocumentRoute,
   livenessRoute,
@@ -38,7 +44,9 @@ import {
   versionRoute,
 } from "./operations.ts";
 import { sortOrderSchema } from "./pagination.ts";
+import { portalRoutes } from "./portal.ts";
 import { problemSchema, validationErrorSchema } from "./problem.ts";
+import { subjectEntitlementRoutes } from "./subject-entitlements.ts";
 import { deleteSubjectRoute, getSubjectRoute, listSubjectsRoute, upsertSubjectRoute } from "./subjects.ts";
 
 /** An OpenAPI 3.0 document as a plain JSON value. */
@@ -64,6 +72,14 @@ export const routes: readonly RouteConfig[] = [
   upsertSubjectRoute,
   getSubjectRoute,
   deleteSubjectRoute,
+  ...Object.values(customerRoutes),
+  ...Object.values(customerListRoutes),
+  ...Object.values(featureRoutes),
+  ...customerEntitlementRoutes,
+  ...subjectEntitlementRoutes,
+  ...notificationRoutes,
+  ...holdRoutes,
+  ...Object.values(portalRoutes),
   listCurrenciesRoute,
   getProgressRoute,
   debugMetricsRoute,
@@ -86,6 +102,10 @@ const components = {
   WindowSize: windowSizeSchema,
   MeterAggregation: meterAggregationSchema,
   MeterOrderBy: meterOrderBySchema,
+  CurrencyCode: currencyCodeSchema,
+  CustomerOrderBy: customerOrderBySchema,
+  CustomerSubscriptionOrderBy: customerSubscriptionOrderBySchema,
+  FeatureOrderBy: featureOrderBySchema,
   FilterString: filterStringSchema,
   FilterTime: filterTimeSchema,
   FilterIDExact: filterIdExactSchema,
@@ -127,14 +147,23 @@ curl 'http://localhost:8888/api/v1/meters/tokens_total/query?groupBy=model'
 - **Errors** are \`application/problem+json\`. \`detail\` names the field and the fix; \`extensions.validationErrors\` lists every violation.
 - **Unknown fields** of a request body are ignored, and so are read-only fields.
 - **Repeating** a request that failed is safe: an event counts once, however often it is sent.
-- **Authentication**: none. Put the server behind your own gateway if others can reach it.
+- **Authentication**: none, except that queries of the portal need a portal token. Put the server behind your own gateway if others can reach it.
 `;
 
 const TAGS = [
   { name: "Events", description: "What happened: send events, see what arrived and why something does not count." },
   { name: "Meters", description: "How events become numbers: define meters and look at what they cover." },
   { name: "Usage", description: "How much was used: query meters by period, window and group." },
+  { name: "Customers", description: "Whose usage it is: who uses your product and is billed for it." },
   { name: "Subjects", description: "What is known about whoever caused usage, besides their events." },
+  { name: "Product Catalog", description: "What you sell: features that customers can use." },
+  { name: "Entitlements", description: "What a customer may use, how much of it is left, and since when." },
+  {
+    name: "Notifications",
+    description: "Webhooks when a balance crosses a threshold, a usage period starts anew or an invoice changes.",
+  },
+  { name: "Reservations", description: "Holding an amount before the work is done, and lending slices of a balance." },
+  { name: "Portal", description: "Lets your customers' browsers read their own usage, with short-lived tokens." },
   { name: "Lookup Information", description: "What the server knows: currencies, and how far long queries have got." },
   { name: "Debug", description: "Whether events arrive." },
   { name: "Operations", description: "Running the server: health, metrics, version and this document." },
@@ -179,6 +208,7 @@ function finishParameters(document: OpenApiDocument): OpenApiDocument {
 export function openApiDocument(): OpenApiDocument {
   const app = new OpenAPIHono();
   for (const [name, schema] of Object.entries(components)) app.openAPIRegistry.register(name, schema);
+  app.openAPIRegistry.registerComponent("securitySchemes", "PortalTokenAuth", { type: "http", scheme: "bearer" });
   for (const route of routes) app.openAPIRegistry.registerPath(route);
   return finishParameters(
     app.getOpenAPIDocument({

@@ -15,14 +15,20 @@ function unless(what: string): (issue: z.core.$ZodRawIssue) => string | undefine
 
 /** Whole number written in decimal digits, from `min` to `max`; `fallback` when the parameter is absent. */
 export function integerParameter(bounds: { min: number; max?: number; fallback: number }, description: string) {
+  return wholeNumber(bounds).default(bounds.fallback).openapi({ description });
+}
+
+/** As `integerParameter`, but undefined when the parameter is absent; `initial` is what the absence stands for. */
+export function optionalIntegerParameter(bounds: { min: number; max?: number; initial: number }, description: string) {
+  return wholeNumber(bounds).optional().openapi({ description, default: bounds.initial });
+}
+
+function wholeNumber(bounds: { min: number; max?: number }) {
   const value = z.int({ error: unless("a whole number in decimal digits") }).min(bounds.min);
-  return z
-    .preprocess(
-      (input) => (typeof input === "string" && /^-?[0-9]{1,15}$/.test(input) ? Number(input) : input),
-      bounds.max === undefined ? value : value.max(bounds.max),
-    )
-    .default(bounds.fallback)
-    .openapi({ description });
+  return z.preprocess(
+    (input) => (typeof input === "string" && /^-?[0-9]{1,15}$/.test(input) ? Number(input) : input),
+    bounds.max === undefined ? value : value.max(bounds.max),
+  );
 }
 
 /** `true` or `false`; `false` when the parameter is absent. */

@@ -8,6 +8,7 @@ import {
   type MeterQueryRequest,
   createMeterRoute,
   eventSchema,
+  featureCreateSchema,
   ingestEventsBodySchema,
   listEventsQuerySchema,
   listEventsV2QuerySchema,
@@ -215,6 +216,14 @@ describe("rejected, naming the field and the fix", () => {
     ],
   ])("%s", (_, schema, value, expected) => {
     expect(violations(schema, value)).toEqual(expected);
+  });
+
+  test("a kind that is none, and what belongs to another kind", () => {
+    const feature = (unitCost: unknown) => violations(featureCreateSchema, { key: "k", name: "n", unitCost });
+    expect(feature({ type: "free" })).toEqual(['$.unitCost.type: "unitCost.type" must be one of manual, llm']);
+    expect(feature({})).toEqual(['$.unitCost.type: "unitCost.type" must be one of manual, llm']);
+    expect(feature({ type: "manual" })).toEqual(['$.unitCost.amount: "unitCost.amount" is missing; send a string']);
+    expect(feature({ type: "llm" })).toEqual([]);
   });
 
   test("every violation at once", () => {
