@@ -73,3 +73,8 @@ function parseTime(text: string): Instant {
   if (instant === null) throw new RangeError(`the time ${text} is no instant in ISO style between 1684 and 2255`);
   return instant;
 }
+
+/** Whether a text column can hold the text: it has neither NUL characters nor halves of surrogate pairs. */
+export function isStorableText(text: string): boolean {
+  return !text.includes("\0") && text.isWellFormed();
+}

@@ -9,6 +9,10 @@
 
 import type { ColumnType, Generated } from "kysely";
 import type { Instant } from "../../kernel/instant.ts";
+import type { EntitlementTables } from "./tables/entitlements.ts";
+import type { HoldTable } from "./tables/holds.ts";
+import type { NotificationTables } from "./tables/notifications.ts";
+import type { PortalTables } from "./tables/portal.ts";
 
 /** A JSON object of strings. */
 export type StringMap = Readonly<Record<string, string>>;
@@ -59,6 +63,76 @@ export interface SubjectTable {
   readonly created_at: Instant;
   readonly updated_at: Instant;
   readonly deleted_at: Instant | null;
+}
+
+/** What one unit costs whoever provides the feature; amounts are decimal texts. */
+export type StoredUnitCost =
+  | { readonly type: "manual"; readonly amount: string }
+  | {
+      readonly type: "llm";
+      readonly provider?: string;
+      readonly providerProperty?: string;
+      readonly model?: string;
+      readonly modelProperty?: string;
+      readonly tokenType?: string;
+      readonly tokenTypeProperty?: string;
+    };
+
+export interface FeatureTable {
+  readonly id: string;
+  readonly namespace: string;
+  /** Unique among features that are not archived. */
+  readonly key: string;
+  readonly name: string;
+  readonly metadata: NullableJsonColumn<StringMap>;
+  readonly meter_id: string | null;
+  /** Group-by key to text, as sent. */
+  readonly simple_filters: NullableJsonColumn<StringMap>;
+  /** Group-by key to filter object, as sent. */
+  readonly advanced_filters: NullableJsonColumn<{ readonly [key: string]: JsonValue }>;
+  readonly unit_cost: NullableJsonColumn<StoredUnitCost>;
+  readonly created_at: Instant;
+  readonly updated_at: Instant;
+  readonly archived_at: Instant | null;
+}
+
+/** A postal address; every part is optional. */
+export interface StoredAddress {
+  /** ISO 3166-1 alpha-2. */
+  readonly country?: string;
+  readonly postalCode?: string;
+  readonly state?: string;
+  readonly city?: string;
+  readonly line1?: string;
+  readonly line2?: string;
+  readonly phoneNumber?: string;
+}
+
+export interface CustomerTable {
+  readonly id: string;
+  readonly namespace: string;
+  /** Unique among live customers. */
+  readonly key: string | null;
+  readonly name: string;
+  readonly description: string | null;
+  readonly primary_email: string | null;
+  /** ISO 4217. */
+  readonly currency: string | null;
+  readonly billing_address: NullableJsonColumn<StoredAddress>;
+  readonly metadata: NullableJsonColumn<StringMap>;
+  readonly annotations: NullableJsonColumn<{ readonly [key: string]: JsonValue }>;
+  readonly created_at: Instant;
+  readonly updated_at: Instant;
+  readonly deleted_at: Instant | null;
+}
+
+export interface CustomerSubjectTable {
+  readonly customer_id: string;
+  readonly namespace: string;
+  /** Unique among rows that are not released. */
+  readonly subject_key: string;
+  /** When its customer was deleted. */
+  readonly released_at: Instant | null;
 }
 
 export interface SinkBatchTable {
@@ -160,14 +234,18 @@ export interface ScheduledJobTable {
   readonly last_finished_at: Instant | null;
 }
 
-export interface Database {
+export interface Database extends EntitlementTables, NotificationTables, PortalTables {
   readonly meter: MeterTable;
   readonly subject: SubjectTable;
+  readonly customer: CustomerTable;
+  readonly customer_subject: CustomerSubjectTable;
+  readonly feature: FeatureTable;
   readonly sink_batch: SinkBatchTable;
   readonly stored_position: StoredPositionTable;
   readonly event_conflict: EventConflictTable;
   readonly roll_up: RollUpTable;
   readonly roll_up_chunk: RollUpChunkTable;
+  readonly hold: HoldTable;
   readonly outbox: OutboxTable;
   readonly lease: LeaseTable;
   readonly scheduled_job: ScheduledJobTable;

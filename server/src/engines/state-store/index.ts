@@ -4,8 +4,13 @@ import { openEmbedded, openShared } from "./pglite.ts";
 import { openPostgres } from "./postgres.ts";
 import type { StateStore, StateStoreConfig } from "./store.ts";
 
+export { isStorableText } from "./column-values.ts";
 export type * from "./database.ts";
-export { isUniqueViolation } from "./store.ts";
+export type * from "./tables/entitlements.ts";
+export type * from "./tables/holds.ts";
+export type * from "./tables/notifications.ts";
+export type { PortalTokenTable } from "./tables/portal.ts";
+export { isExclusionViolation, isUniqueViolation } from "./store.ts";
 export type { EmbeddedConfig, PostgresConfig, SharedConfig, StateStore, StateStoreConfig } from "./store.ts";
 
 /**

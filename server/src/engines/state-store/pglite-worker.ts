@@ -11,6 +11,7 @@
  */
 
 import { PGlite, types, type PGliteInterface, type Transaction } from "@electric-sql/pglite";
+import { btree_gist } from "@electric-sql/pglite/contrib/btree_gist";
 import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
@@ -51,6 +52,9 @@ const START_PARAMETERS = [
   "-c",
   "shared_buffers=32MB",
 ];
+
+/** PostgreSQL servers bring these along; PGlite has to be handed them. */
+const EXTENSIONS = { btree_gist };
 
 interface OpenTransaction {
   readonly statements: Transaction;
@@ -178,7 +182,7 @@ async function openDatabase(directory: string): Promise<PGlite> {
     await made.close();
     renameSync(unfinished, place);
   }
-  const pglite = await PGlite.create({ dataDir: place, startParams: START_PARAMETERS });
+  const pglite = await PGlite.create({ dataDir: place, startParams: START_PARAMETERS, extensions: EXTENSIONS });
   endOnPanic(pglite);
   try {
     await migrateAll(pglite);

@@ -71,9 +71,19 @@ export interface StateStore {
 }
 
 const UNIQUE_VIOLATION = "23505";
+const EXCLUSION_VIOLATION = "23P01";
 
 /** True when `error` is the database's refusal of a duplicate key, of this constraint or unique index if one is named. */
 export function isUniqueViolation(error: unknown, constraint?: string): boolean {
-  if (!(error instanceof Error) || !("code" in error) || error.code !== UNIQUE_VIOLATION) return false;
+  return isViolation(error, UNIQUE_VIOLATION, constraint);
+}
+
+/** True when `error` is the database's refusal of a row that this exclusion constraint does not let stand beside another. */
+export function isExclusionViolation(error: unknown, constraint: string): boolean {
+  return isViolation(error, EXCLUSION_VIOLATION, constraint);
+}
+
+function isViolation(error: unknown, code: string, constraint: string | undefined): boolean {
+  if (!(error instanceof Error) || !("code" in error) || error.code !== code) return false;
   return constraint === undefined || ("constraint" in error && error.constraint === constraint);
 }
