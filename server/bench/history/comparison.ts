@@ -50,6 +50,8 @@ interface Timed {
 }
 
 const MIN_REPETITIONS = 5;
+/** Keeps the variants of different concurrencies apart: more than there are repetitions. */
+const FIRST_VARIANT = 1_000;
 
 /** Compares both sides on one shape. */
 export async function compareShape(shape: Shape, options: ComparisonOptions): Promise<Comparison> {
@@ -70,7 +72,9 @@ export async function compareShape(shape: Shape, options: ComparisonOptions): Pr
     const sides = rounds % 2 === 0 ? (["ours", "reference"] as const) : (["reference", "ours"] as const);
     const answers: Partial<Record<keyof typeof ask, readonly Timed[]>> = {};
     for (const side of sides) {
-      const variants = Array.from({ length: concurrency }, (_, index) => Math.max(0, rounds) * concurrency + index);
+      // Each round, the untimed one too, asks about subjects that were not asked about before, which would be remembered.
+      const first = FIRST_VARIANT * concurrency + (rounds + 1) * concurrency;
+      const variants = Array.from({ length: concurrency }, (_, index) => first + index);
       const timed = await Promise.all(variants.map((variant) => ask[side](variant)));
       if (rounds >= 0) times[side].push(...timed.map(({ ms }) => ms));
       answers[side] = timed;

@@ -205,6 +205,11 @@ describe("ClickHouse store", () => {
       code: "result_too_large",
     });
     await expect(limited.queryUsage(query(namespace))).resolves.toMatchObject([{ value: "3" }]);
+    // A query's own limit holds too, but gives no more than the store's.
+    const bySubject = query(namespace, { groupBySubject: true });
+    await expect(limited.queryUsage({ ...bySubject, maxRows: 3 })).rejects.toMatchObject({ code: "result_too_large" });
+    await expect(store.queryUsage({ ...bySubject, maxRows: 2 })).rejects.toMatchObject({ code: "result_too_large" });
+    expect(await store.queryUsage({ ...bySubject, maxRows: 3 })).toHaveLength(3);
     await limited.close();
   });
 

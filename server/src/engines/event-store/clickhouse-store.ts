@@ -19,7 +19,8 @@ import type { AuditStore } from "./audit.ts";
 import { ClickHouseAudit } from "./clickhouse-audit.ts";
 import { ClickHouseRollUps } from "./clickhouse-roll-ups.ts";
 import { QueryWatch } from "./query-watch.ts";
-import { HotBuckets } from "./roll-ups/hot-buckets.ts";
+import { HotBuckets, type HotSource } from "./roll-ups/hot-buckets.ts";
+import { KeptAnswers } from "./roll-ups/kept-answers.ts";
 import type { RollUpStore } from "./roll-ups/roll-up.ts";
 import { EVENT_COLUMNS } from "./row-block.ts";
 import { BOOTSTRAP, SCHEMA } from "./schema.ts";
@@ -39,7 +40,7 @@ import { bucketRow, bucketRowsStatement } from "./sql/roll-up-rows.ts";
 import { runningQueriesStatement, runningQuery } from "./sql/running-queries.ts";
 import { subjectCount, subjectCountsStatement } from "./sql/subject-counts.ts";
 import { EVENTS_TABLE, SCHEMA_VERSIONS_TABLE } from "./sql/table.ts";
-import { usageRows, usageStatement } from "./sql/usage.ts";
+import { placedState, statesStatement, usageRows, usageStatement } from "./sql/usage.ts";
 import { valuesStatement } from "./sql/values.ts";
 import type {
   EventListQuery,
@@ -62,6 +63,8 @@ export interface EventStoreOptions {
   readonly queryTimeoutMs?: number;
   /** Most rows a query may answer with; one million by default. */
   readonly maxResultRows?: number;
+  /** Levels of roll-ups (days of those by the minute) with more rows than this are not kept in memory; 30,000 by default. */
+  readonly maxHotBlockRows?: number;
   /** Dates the progress of queries; the machine's clock by default. */
   readonly clock?: Clock;
 }
@@ -114,9 +117,7 @@ export function createEventStore(options: EventStoreOptions): RollUpEventStore {
   return new ClickHouseStore(
     client,
     endpoint.kind === "embedded" ? new SocketClient(endpoint.socketPath, MAX_CONNECTIONS) : null,
-    options.queryTimeoutMs ?? DEFAULT_QUERY_TIMEOUT_MS,
-    options.maxResultRows ?? DEFAULT_MAX_RESULT_ROWS,
-    options.clock ?? systemClock,
+    options,
   );
 }
 
@@ -140,37 +141,35 @@ class ClickHouseStore implements RollUpEventStore {
   readonly rollUps: RollUpStore;
   readonly audit: AuditStore;
   readonly #hot: HotBuckets;
+  readonly #kept = new KeptAnswers();
   readonly #client: ClickHouseClient;
   /** The short way to the embedded engine; null for a server. */
   readonly #socket: SocketClient | null;
   readonly #querySettings: Readonly<Record<string, string | number>>;
   readonly #watch: QueryWatch;
 
-  constructor(
-    client: ClickHouseClient,
-    socket: SocketClient | null,
-    queryTimeoutMs: number,
-    maxResultRows: number,
-    clock: Clock,
-  ) {
+  constructor(client: ClickHouseClient, socket: SocketClient | null, options: EventStoreOptions) {
     this.#client = client;
     this.#socket = socket;
-    this.#hot = new HotBuckets(async ({ meter }, ...place) =>
-      (await this.#rows(bucketRowsStatement(meter, ...place))).map(bucketRow),
-    );
+    const source: HotSource = {
+      rows: async ({ meter }, ...place) => (await this.#rows(bucketRowsStatement(meter, ...place))).map(bucketRow),
+      states: async (query, ...parts) =>
+        (await this.#rows(statesStatement(query, ...parts))).map((cells) => placedState(query, cells)),
+    };
+    this.#hot = new HotBuckets(source, options.maxHotBlockRows);
     this.rollUps = new ClickHouseRollUps({
       rows: (statement) => this.#backgroundRows(statement),
       command: (statement) => this.#backgroundCommand(statement),
     });
     this.audit = new ClickHouseAudit((statement) => this.#rows(statement));
     this.#watch = new QueryWatch({
-      clock,
+      clock: options.clock ?? systemClock,
       prefix: `tallystick/${randomUUID()}`,
       look: async (labels) => (await this.#rows(runningQueriesStatement(labels))).map(runningQuery),
     });
     this.#querySettings = {
-      max_execution_time: Math.ceil(queryTimeoutMs / 1000),
-      max_result_rows: String(maxResultRows),
+      max_execution_time: Math.ceil((options.queryTimeoutMs ?? DEFAULT_QUERY_TIMEOUT_MS) / 1000),
+      max_result_rows: String(options.maxResultRows ?? DEFAULT_MAX_RESULT_ROWS),
       result_overflow_mode: "throw",
       output_format_json_quote_64bit_integers: 0,
       // A failure must not arrive in the middle of an answer that began with 200.
@@ -246,7 +245,9 @@ class ClickHouseStore implements RollUpEventStore {
 
   async queryUsage(query: UsageQuery): Promise<readonly UsageRow[]> {
     const hot = await this.#hot.answer(query);
-    return usageRows(query, hot ?? (await this.#rows(usageStatement(query), query.watchAs)));
+    const rows = usageRows(query, hot ?? (await this.#computed(query)));
+    if (rows.length > (query.maxRows ?? Number.POSITIVE_INFINITY)) throw tooLarge();
+    return rows;
   }
 
   async listEvents(query: EventListQuery): Promise<readonly StoredEvent[]> {
@@ -286,6 +287,22 @@ class ClickHouseStore implements RollUpEventStore {
       const { data, statistics }: StatisticsAnswer = JSON.parse(answer);
       return { found: data, rowsRead: statistics?.rows_read ?? null };
     });
+  }
+
+  /** What the engine makes of the query; a watched one tells how far the engine has got, so it is not answered from memory. */
+  async #computed(query: UsageQuery): Promise<readonly (readonly Cell[])[]> {
+    const statement = this.#limited(query);
+    const load = (): Promise<readonly (readonly Cell[])[]> => this.#rows(statement, query.watchAs);
+    const isKept = statement.isLasting === true && query.watchAs === undefined;
+    return isKept ? await this.#kept.answer(statement, load) : await load();
+  }
+
+  /** The engine stops at the query's own limit, so that the rest is not even read. */
+  #limited(query: UsageQuery): Statement {
+    const statement = usageStatement(query);
+    if (query.maxRows === undefined) return statement;
+    const limit = Math.min(query.maxRows, Number(this.#querySettings["max_result_rows"]));
+    return { ...statement, settings: { ...statement.settings, max_result_rows: limit } };
   }
 
   async #backgroundRows(statement: Statement): Promise<readonly (readonly Cell[])[]> {
@@ -361,14 +378,7 @@ function translated(error: unknown): unknown {
           cause: error,
         });
       case "TOO_MANY_ROWS_OR_BYTES":
-        return new Fault(
-          "too_large",
-          "result_too_large",
-          "The result has too many rows; group by less or ask for a shorter period.",
-          {
-            cause: error,
-          },
-        );
+        return tooLarge(error);
       case "MEMORY_LIMIT_EXCEEDED":
         return unavailable(error);
       default:
@@ -377,6 +387,11 @@ function translated(error: unknown): unknown {
   }
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   return typeof code === "string" && CONNECTION_FAILURES.has(code) ? unavailable(error) : error;
+}
+
+function tooLarge(cause?: unknown): Fault {
+  const message = "The result has too many rows; group by less or ask for a shorter period.";
+  return new Fault("too_large", "result_too_large", message, { cause });
 }
 
 function unavailable(cause: unknown): Fault {

@@ -9,6 +9,7 @@ export * from "./json-path.ts";
 export type * from "./store.ts";
 export { bucketStart, mergedPeriods, nextBucketStart, outerBuckets, withoutPeriods } from "./roll-ups/buckets.ts";
 export { coverOf } from "./roll-ups/cover.ts";
+export { filterOf as textPredicate } from "./roll-ups/group-filter.ts";
 export { hotCover } from "./roll-ups/hot-buckets.ts";
 export * from "./roll-ups/roll-up.ts";
 export * from "./row-block.ts";

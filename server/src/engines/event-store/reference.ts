@@ -129,6 +129,9 @@ export class ReferenceStore implements EventStore {
       const { subject, customerId, groups } = bucket;
       result.push({ value, ...windowBounds(bucket.rows, query), subject, customerId, groups });
     }
+    if (result.length > (query.maxRows ?? Number.POSITIVE_INFINITY)) {
+      throw new Fault("too_large", "result_too_large", "The result has too many rows.");
+    }
     return result.toSorted(compareRows);
   }
 

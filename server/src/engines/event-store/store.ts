@@ -101,6 +101,8 @@ export interface UsageQuery {
   readonly rollUp?: RollUp;
   /** The name under which `progress` tells how far the query has got. */
   readonly watchAs?: string;
+  /** A result with more rows is the fault `result_too_large`. Default, and most: what the store allows. */
+  readonly maxRows?: number;
 }
 
 /** One row of a meter query's result. */

@@ -212,9 +212,10 @@ test("a roll-up that says something else than the events is found, not used ther
   const meter = await createSum(stage);
   await stage.storeBatch(() => events(busyMinutes(100)));
   for (let step = 0; step < 10 && stage.keeper.of(meter) === null; step += 1) await stage.keeper.step();
-  const before = await soundRollUp(stage, meter);
-  const [chunk] = before.chunks;
-  assert(chunk !== undefined, "the roll-up has a chunk");
+  // Not asked before it is damaged: what a query has read of a chunk is kept, because it never changes otherwise.
+  const before = stage.keeper.of(meter);
+  const chunk = before?.chunks[0];
+  assert(before !== null && chunk !== undefined, "the roll-up has a chunk");
   const period = { from: instantFromMicros(NOON), to: instantFromMicros(NOON + 1) };
   const again = { rollUp: before, meter: meterView(meter), chunk, after: new Map(), upTo: stage.positions, period };
   await stage.store.rollUps.fold(again);

@@ -1,16 +1,12 @@
-/** Adding up rows of a roll-up: what `sql/aggregations` does with states in SQL, in whole numbers of 10^-24. Pure. */
+/** Adding up states: what `sql/aggregations` does with them in SQL, in whole numbers of 10^-24. Pure. */
 
 import { assert } from "../../../kernel/assert.ts";
 import type { Cell } from "../sql/aggregations/aggregation.ts";
 import { textFromUnits } from "../sql/aggregations/fixed-point.ts";
 import type { Aggregation } from "../store.ts";
 
-/** A row of a roll-up; times in microseconds, values in units of 10^-24. */
-export interface BucketRow {
-  readonly chunk: number;
-  readonly bucket: number;
-  /** Marked texts, see `sql/roll-up-rows.ts`; empty on levels without groups. */
-  readonly groups: readonly string[];
+/** The states of some events; times in microseconds, values in units of 10^-24. */
+export interface UsageState {
   readonly events: number;
   readonly first: number;
   readonly last: number;
@@ -22,7 +18,15 @@ export interface BucketRow {
   readonly latest: readonly [number, number, number, number, bigint];
 }
 
-/** The sum of rows, and its cells as `AggregationSql.merged` selects them. */
+/** A row of a roll-up. */
+export interface BucketRow extends UsageState {
+  readonly chunk: number;
+  readonly bucket: number;
+  /** Marked texts, see `sql/roll-up-rows.ts`; empty on levels without groups. */
+  readonly groups: readonly string[];
+}
+
+/** The sum of states, and its cells as `AggregationSql.merged` selects them. */
 export class BucketSum {
   #events = 0;
   #first = Infinity;
@@ -31,7 +35,7 @@ export class BucketSum {
   #sum = 0n;
   #min: bigint | null = null;
   #max: bigint | null = null;
-  #latest: BucketRow["latest"] | null = null;
+  #latest: UsageState["latest"] | null = null;
 
   get events(): number {
     return this.#events;
@@ -46,7 +50,7 @@ export class BucketSum {
     return this.#events === 0 ? 0 : this.#last;
   }
 
-  add(row: BucketRow): void {
+  add(row: UsageState): void {
     this.#events += row.events;
     this.#first = Math.min(this.#first, row.first);
     this.#last = Math.max(this.#last, row.last);
@@ -76,7 +80,7 @@ export class BucketSum {
   }
 }
 
-function isLater(a: BucketRow["latest"], b: BucketRow["latest"]): boolean {
+function isLater(a: UsageState["latest"], b: UsageState["latest"]): boolean {
   for (const index of [0, 1, 2, 3] as const) if (a[index] !== b[index]) return a[index] > b[index];
   return false;
 }

@@ -4,7 +4,8 @@ import { expect, test } from "vitest";
 import { instantFromMicros } from "../../../kernel/instant.ts";
 import type { UsageQuery } from "../store.ts";
 import type { BucketRow } from "./bucket-sum.ts";
-import { HotBuckets, hotCover } from "./hot-buckets.ts";
+import type { Cover } from "./cover.ts";
+import { HotBuckets, hotCover, type PlacedState } from "./hot-buckets.ts";
 import type { RollUp } from "./roll-up.ts";
 
 const DAY = 86_400_000_000;
@@ -48,15 +49,33 @@ const row = (chunk: number, day: number, events: number, model = "=a"): BucketRo
   latest: [0, 0, 0, 0, 0n],
 });
 
-/** A store of rows that counts how often it is asked. */
-function shelf(rows: readonly BucketRow[]): { readonly hot: HotBuckets; readonly loads: number[][] } {
+interface Shelf {
+  readonly hot: HotBuckets;
+  /** The chunks of each load. */
+  readonly loads: number[][];
+  /** The covers of which states were asked. */
+  readonly rests: Cover[];
+}
+
+/** A store of rows, and of states of everything else, that remembers what it was asked. */
+function shelf(rows: readonly BucketRow[], states: readonly PlacedState[] = []): Shelf {
   const loads: number[][] = [];
-  const hot = new HotBuckets(async (_query, _rollUp, _level, chunks, limit) => {
-    loads.push([...chunks]);
-    await Promise.resolve();
-    return rows.filter(({ chunk }) => chunks.includes(chunk)).slice(0, limit);
+  const rests: Cover[] = [];
+  const hot = new HotBuckets({
+    rows: async (_query, _rollUp, { level: { grain }, period }, chunks, limit) => {
+      loads.push([...chunks]);
+      await Promise.resolve();
+      const isOn = ({ bucket }: BucketRow): boolean =>
+        (bucket % DAY === 0) === (grain === "DAY") && period.from <= bucket && bucket < period.to;
+      return rows.filter((each) => chunks.includes(each.chunk) && isOn(each)).slice(0, limit);
+    },
+    states: async (_query, _rollUp, cover) => {
+      rests.push(cover);
+      await Promise.resolve();
+      return states;
+    },
   });
-  return { hot, loads };
+  return { hot, loads, rests };
 }
 
 test("a chunk is loaded once, also by queries at the same time, and a new one alone", async () => {
@@ -96,6 +115,47 @@ test("groups, filters and windows", async () => {
   expect(await hot.answer(none)).toEqual([[0, 0, 0, 0, 0, 0]]);
 });
 
+const state = (place: PlacedState["place"], events: number, first: number): PlacedState => ({
+  place,
+  state: { ...row(0, 0, events), first, last: first },
+});
+
+test("edges and tail come as states, which are added to the rows", async () => {
+  const { hot, rests } = shelf([row(1, 1, 2), row(2, 2, 3)], [state([0, 0], 4, 7), state([0, 0], 5, 20 * DAY)]);
+  const asked = query({ from: instantFromMicros(5), upTo: new Map([[0, 10]]) });
+  expect(await hot.answer(asked)).toEqual([[14, 7, 20 * DAY, 0, 0, 14]]);
+  const edges = [{ from: 5, to: DAY }];
+  expect(rests).toEqual([{ parts: [], edges, hasTail: true }]);
+});
+
+test("states meet rows of the same window and group, and others stand alone", async () => {
+  const states = [state([1, 0, "b"], 10, DAY), state([2, 0, "b"], 20, 2 * DAY)];
+  const { hot } = shelf([row(1, 0, 2), row(1, 1, 3, "=b")], states);
+  const asked = query({
+    window: { size: "DAY", timeZone: "UTC" },
+    groupBy: ["model"],
+    upTo: new Map([[0, 10]]),
+  });
+  expect(await hot.answer(asked)).toEqual([
+    [2, 0, HOUR, 0, 0, "a", 2],
+    [13, DAY, DAY + HOUR, 1, 0, "b", 13],
+    [20, 2 * DAY, 2 * DAY, 2, 0, "b", 20],
+  ]);
+});
+
+test("a level with too many rows comes as states, beside one that is kept", async () => {
+  const hours = Array.from({ length: 30_001 }, (_, index): BucketRow => ({
+    ...row(1, 0, 1),
+    bucket: index * DAY + HOUR,
+  }));
+  const { hot, rests } = shelf([row(1, 0, 2), ...hours], [state([0, 0], 4, 7)]);
+  const levels = (["HOUR", "DAY"] as const).map((grain) => ({ grain, bySubject: false, byGroups: true }));
+  const asked = query({ to: instantFromMicros(DAY + 2 * HOUR), rollUp: rollUp({ levels }) });
+  expect(await hot.answer(asked)).toEqual([[6, 0, HOUR, 0, 0, 6]]);
+  const periods = [{ from: DAY, to: DAY + 2 * HOUR }];
+  expect(rests).toEqual([{ parts: [{ level: levels[0], periods }], edges: [], hasTail: false }]);
+});
+
 test("a level with too many rows is left to the engine, and asked for once", async () => {
   const { hot, loads } = shelf(Array.from({ length: 30_001 }, (_, day) => row(1, day, 1)));
   expect(await hot.answer(query())).toBeNull();
@@ -115,13 +175,34 @@ test("what is longest unused goes when there are too many rows", async () => {
 
 test("a load that fails is tried again", async () => {
   let fails = true;
-  const hot = new HotBuckets(async () => {
-    if (fails) throw new Error("down");
-    return [row(1, 0, 2)];
+  const hot = new HotBuckets({
+    rows: async () => {
+      if (fails) throw new Error("down");
+      return [row(1, 0, 2)];
+    },
+    states: async () => [],
   });
   await expect(hot.answer(query())).rejects.toThrow("down");
   fails = false;
   expect(await hot.answer(query())).toEqual([[2, 0, HOUR, 0, 0, 2]]);
+});
+
+test("minutes are loaded by the day, as far as a query asks for them, and those of many days come as states", async () => {
+  const minute = (day: number, events: number): BucketRow => ({ ...row(1, 0, events), bucket: day * DAY + HOUR });
+  const rows = [row(1, 0, 1), row(1, 1, 2), minute(0, 1), minute(2, 4), minute(3, 8)];
+  const { hot, loads, rests } = shelf(rows, [state([0, 0], 100, 7)]);
+  const levels = (["MINUTE", "DAY"] as const).map((grain) => ({ grain, bySubject: false, byGroups: true }));
+  const asked = query({ to: instantFromMicros(2 * DAY + 2 * HOUR), rollUp: rollUp({ levels }) });
+  expect((await hot.answer(asked))?.[0]?.[0]).toBe(7);
+  expect((await hot.answer(asked))?.[0]?.[0]).toBe(7);
+  expect(loads).toHaveLength(2);
+  const stale = [0, 1, 2, 3, 4].map((day) => ({
+    from: instantFromMicros(day * DAY),
+    to: instantFromMicros(day * DAY + 1),
+  }));
+  const manyDays = query({ to: instantFromMicros(6 * DAY), rollUp: rollUp({ levels, stale }) });
+  expect((await hot.answer(manyDays))?.[0]?.[0]).toBe(100);
+  expect(rests.map(({ parts }) => parts.map(({ level }) => level.grain))).toEqual([["MINUTE"]]);
 });
 
 test.each([
@@ -129,8 +210,6 @@ test.each([
   ["patterns", query({ filters: new Map([["model", { op: "like", pattern: "%" } as const]]) })],
   ["watched queries", query({ watchAs: "me" })],
   ["subjects", query({ groupBySubject: true })],
-  ["edges", query({ from: instantFromMicros(1) })],
-  ["a tail", query({ upTo: new Map([[0, 10]]) })],
 ])("%s are left to the engine", (_, asked) => {
   expect(hotCover(asked, rollUp())).toBeNull();
 });

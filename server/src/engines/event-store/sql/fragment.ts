@@ -17,6 +17,8 @@ export interface Statement {
   readonly params: Readonly<Record<string, Parameter>>;
   /** Settings that suit the statement, besides those of every read. */
   readonly settings?: Readonly<Record<string, number>>;
+  /** True when its answer never changes, because it reads nothing but rows of chunks. */
+  readonly isLasting?: boolean;
 }
 
 /** Collects the parameters of one statement. */

@@ -1,10 +1,11 @@
 /** How rows of roll-ups are selected and read. */
 
 import { assert } from "../../../kernel/assert.ts";
-import type { BucketRow } from "../roll-ups/bucket-sum.ts";
+import type { BucketRow, UsageState } from "../roll-ups/bucket-sum.ts";
 import { outerBuckets } from "../roll-ups/buckets.ts";
 import type { LevelPart } from "../roll-ups/cover.ts";
-import { levelNumber, type RollUp, type RollUpLevel } from "../roll-ups/roll-up.ts";
+import type { Block } from "../roll-ups/hot-buckets.ts";
+import { levelNumber, type RollUp } from "../roll-ups/roll-up.ts";
 import type { MeterView } from "../store.ts";
 import { AGGREGATIONS } from "./aggregations/index.ts";
 import type { StateColumn } from "./aggregations/aggregation.ts";
@@ -46,16 +47,14 @@ export function isOneOfChunks(chunks: readonly number[]): string {
   return chunks.length === 0 ? "0" : `r.chunk IN (${chunks.map(integer).join(", ")})`;
 }
 
-/** All rows of these chunks on a level, as `bucketRow` reads them; at most `limit`. */
+/** All rows of these chunks in a block, as `bucketRow` reads them; at most `limit`. */
 export function bucketRowsStatement(
   meter: MeterView,
   rollUp: RollUp,
-  level: RollUpLevel,
+  { level, period }: Block,
   chunks: readonly number[],
   limit: number,
 ): Statement {
-  const { states } = AGGREGATIONS[meter.aggregation];
-  const state = (name: StateColumn, cell: string, none: string): string => (states[name] === undefined ? none : cell);
   const columns = [
     "r.chunk",
     "r.bucket",
@@ -63,6 +62,24 @@ export function bucketRowsStatement(
     "r.events",
     "r.first_after",
     "r.last_after",
+    ...stateCells(meter),
+  ];
+  const conditions = [
+    `r.roll_up = ${integer(rollUp.id)}`,
+    `r.level = ${integer(levelNumber(level))}`,
+    periodsCondition("r.bucket", [period]),
+  ];
+  return new Binder().statement(
+    `SELECT ${columns.join(", ")} FROM ${ROLL_UPS_TABLE} AS r ` +
+      `WHERE ${allOf([...conditions, isOneOfChunks(chunks)])} LIMIT ${integer(limit)}`,
+  );
+}
+
+/** The states of the rows called `r` as texts and whole numbers, for `usageState` to read. */
+export function stateCells(meter: MeterView): readonly string[] {
+  const { states } = AGGREGATIONS[meter.aggregation];
+  const state = (name: StateColumn, cell: string, none: string): string => (states[name] === undefined ? none : cell);
+  return [
     state("value_count", "r.value_count", "0"),
     state("value_sum", "toString(r.value_sum)", "'0'"),
     state("value_min", "toString(r.value_min)", "NULL"),
@@ -73,31 +90,41 @@ export function bucketRowsStatement(
     state("latest", "r.latest.4", "0"),
     state("latest", "toString(r.latest.5)", "'0'"),
   ];
-  const conditions = [`r.roll_up = ${integer(rollUp.id)}`, `r.level = ${integer(levelNumber(level))}`];
-  return new Binder().statement(
-    `SELECT ${columns.join(", ")} FROM ${ROLL_UPS_TABLE} AS r ` +
-      `WHERE ${allOf([...conditions, isOneOfChunks(chunks)])} LIMIT ${integer(limit)}`,
-  );
 }
 
 /** Reads a row of `bucketRowsStatement`. */
 export function bucketRow(cells: readonly unknown[]): BucketRow {
-  const number = (index: number): number => wholeNumber(Number(cells[index]));
-  const units = (index: number): bigint => unitsFromText(String(cells[index]));
-  const groups = cells[2];
+  const [chunk, bucket, groups, events, firstAfter, lastAfter, ...states] = cells;
   assert(Array.isArray(groups), "the groups of a row are a list");
-  const bucket = number(1);
+  const start = whole(bucket);
+  const times = [start + whole(firstAfter), start + whole(lastAfter)] as const;
   return {
-    chunk: number(0),
-    bucket,
+    chunk: whole(chunk),
+    bucket: start,
     groups: groups.map(String),
-    events: number(3),
-    first: bucket + number(4),
-    last: bucket + number(5),
-    valueCount: number(6),
-    sum: units(7),
-    min: cells[8] === null ? null : units(8),
-    max: cells[9] === null ? null : units(9),
-    latest: [number(10), number(11), number(12), number(13), units(14)],
+    ...usageState(whole(events), times, states),
   };
+}
+
+/** Reads what `stateCells` selects. */
+export function usageState(
+  events: number,
+  [first, last]: readonly [number, number],
+  cells: readonly unknown[],
+): UsageState {
+  const units = (index: number): bigint => unitsFromText(String(cells[index]));
+  return {
+    events,
+    first,
+    last,
+    valueCount: whole(cells[0]),
+    sum: units(1),
+    min: cells[2] === null ? null : units(2),
+    max: cells[3] === null ? null : units(3),
+    latest: [whole(cells[4]), whole(cells[5]), whole(cells[6]), whole(cells[7]), units(8)],
+  };
+}
+
+function whole(cell: unknown): number {
+  return wholeNumber(Number(cell));
 }

@@ -10,6 +10,7 @@ import { assert } from "../../../kernel/assert.ts";
 import type { Instant } from "../../../kernel/instant.ts";
 import { instantFromMicros } from "../../../kernel/instant.ts";
 import { type Cover, coverOf } from "../roll-ups/cover.ts";
+import type { PlacedState } from "../roll-ups/hot-buckets.ts";
 import type { RollUp } from "../roll-ups/roll-up.ts";
 import type { UsageQuery, UsageRow } from "../store.ts";
 import { MICROS_PER_MINUTE, windowSpan } from "../windows.ts";
@@ -19,9 +20,12 @@ import { compareUtf8 } from "./byte-order.ts";
 import { eventPeriodCondition, positionCondition } from "./filters.ts";
 import type { Statement } from "./fragment.ts";
 import { Binder, instant } from "./fragment.ts";
+import { wholeNumber } from "./listing.ts";
 import { eventsOf, groupCount, groupName, rollUpRows, type Source, unionOf } from "./sources.ts";
+import { stateCells, usageState } from "./roll-up-rows.ts";
 import { NO_OFFSET } from "./window-columns.ts";
 
+const COLUMNS_BEFORE_WINDOW = 3;
 const COLUMNS_BEFORE_GROUPS = 5;
 
 const NO_TIME = "0";
@@ -42,10 +46,35 @@ export function usageStatement(query: UsageQuery): Statement {
   ];
   const [only] = sources;
   if (only !== undefined && sources.length === 1) {
-    return { ...binder.statement(select(binder, query, only, "cells")), settings: SMALL_READ };
+    return { ...binder.statement(select(binder, query, only, "cells")), settings: SMALL_READ, isLasting: true };
   }
   const branches = sources.map((source) => select(binder, query, source, "states"));
   return binder.statement(select(binder, query, unionOf(query, branches), "cells"));
+}
+
+/** The statement that reads a cover as states, which are added up elsewhere: several rows may be about the same window and groups. */
+export function statesStatement(query: UsageQuery, rollUp: RollUp, cover: Cover): Statement {
+  const binder = new Binder();
+  const sources = [
+    ...(cover.parts.length === 0 ? [] : [rollUpRows(binder, query, rollUp, cover.parts)]),
+    ...coveredEvents(binder, query, rollUp, cover),
+  ];
+  const branches = sources.map((source) => select(binder, query, source, "states"));
+  const groups = Array.from({ length: groupCount(query) }, (_, index) => groupName(index));
+  const places = ["events", "first_time", "last_time", "window_number", "window_offset", ...groups];
+  const columns = places.map((name) => `r.${name}`);
+  const selected = [...columns, ...stateCells(query.meter)].join(", ");
+  return binder.statement(`SELECT ${selected} FROM (${branches.join(" UNION ALL ")}) AS r`);
+}
+
+/** Reads a row of `statesStatement`. */
+export function placedState(query: UsageQuery, cells: readonly Cell[]): PlacedState {
+  const [events, first, last] = cells;
+  const afterGroups = COLUMNS_BEFORE_GROUPS + groupCount(query);
+  return {
+    place: cells.slice(COLUMNS_BEFORE_WINDOW, afterGroups),
+    state: usageState(wholeNumber(events), [wholeNumber(first), wholeNumber(last)], cells.slice(afterGroups)),
+  };
 }
 
 /** The events that the roll-up does not answer for: around its buckets, and after its coverage. */
