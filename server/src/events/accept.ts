@@ -19,6 +19,19 @@ const BODY_SHAPES: ReadonlyMap<string, BodyShape> = new Map([
   ["application/cloudevents-batch+json", "batch"],
 ]);
 
+/** A place in the log. */
+export interface LogPosition {
+  readonly partition: number;
+  readonly offset: number;
+}
+
+/** What became of a request. */
+export interface AcceptedEvents {
+  readonly count: number;
+  /** Where the last event lies in the log; null when there was none. */
+  readonly last: LogPosition | null;
+}
+
 export interface AcceptorOptions {
   readonly log: EventLog;
   readonly namespace: string;
@@ -42,18 +55,20 @@ export class EventAcceptor {
   }
 
   /**
-   * Accepts the events of a body of the given `Content-Type`. Resolves with their number once they are durable. Throws the
-   * faults of `EventParser`, `invalid_content_type`, and those of the log when it cannot take them.
+   * Accepts the events of a body of the given `Content-Type`. Resolves with their number and place once they are durable.
+   * Throws the faults of `EventParser`, `invalid_content_type`, and those of the log when it cannot take them.
    */
-  async accept(body: Uint8Array, contentType: string | undefined): Promise<number> {
+  async accept(body: Uint8Array, contentType: string | undefined): Promise<AcceptedEvents> {
     const shape = bodyShape(contentType);
     const events = await parseInSlices(this.#parser.parse(body, shape, this.#clock.now()));
-    if (events.count > 0) await this.#append(events);
-    return events.count;
+    const { count } = events;
+    if (count === 0) return { count, last: null };
+    const { partition, offset } = await this.#append(events);
+    return { count, last: { partition, offset: offset + count - 1 } };
   }
 
   /** No other append may come between taking the instants and handing the record over: there is no await before it. */
-  #append(events: ParsedEvents): Promise<unknown> {
+  #append(events: ParsedEvents): Promise<LogPosition> {
     const ingestedAt = instantFromMicros(Math.max(this.#clock.now(), this.#lastIngestedAt + 1));
     this.#lastIngestedAt = instantFromMicros(ingestedAt + events.count - 1);
     stampMissingTimes(events.out, events.withoutTime, ingestedAt);

@@ -43,7 +43,11 @@ beforeEach(async () => {
     namespace: "default",
     clock,
     positions: () => new Map([[0, stored]]),
-    explain: async (page) => page.map(({ id }) => (id === "e2" ? ["first", "second"] : [])),
+    explain: async (page) =>
+      page.map(({ id }) => ({
+        customerId: id === "e1" ? "c1" : null,
+        reasons: id === "e2" ? ["first", "second"] : [],
+      })),
   });
 });
 

@@ -17,8 +17,16 @@ import { eventJson } from "./event-json.ts";
 /** The v1 list looks at most this far back: 32 days, in microseconds. */
 const MAX_AGE_MICROS = 32 * 24 * 3600 * 1_000_000;
 
-/** Says why events yield nothing, one sentence each, for a whole page of events at once. */
-export type EventExplainer = (events: readonly StoredEvent[]) => Promise<readonly (readonly string[])[]>;
+/** What the present meters and customers make of an event. */
+export interface EventExplanation {
+  /** Id of the customer that the event belongs to; null when it belongs to none. */
+  readonly customerId: string | null;
+  /** Why the event yields nothing somewhere, one sentence each. */
+  readonly reasons: readonly string[];
+}
+
+/** Explains a whole page of events at once, in their order. */
+export type EventExplainer = (events: readonly StoredEvent[]) => Promise<readonly EventExplanation[]>;
 
 export interface EventListingOptions {
   readonly store: Pick<EventStore, "listEvents">;
@@ -112,10 +120,12 @@ export class EventListing {
   }
 
   async #items(events: readonly StoredEvent[]): Promise<readonly string[]> {
-    const reasons = await this.#options.explain(events);
+    const explanations = await this.#options.explain(events);
     return events.map((event, index) => {
-      const validationError = (reasons[index] ?? []).join("\n");
+      const { customerId = null, reasons = [] } = explanations[index] ?? {};
+      const validationError = reasons.join("\n");
       const rest = JSON.stringify({
+        ...(customerId === null ? {} : { customerId }),
         ...(validationError === "" ? {} : { validationError }),
         ingestedAt: formatInstant(event.ingestedAt),
         storedAt: formatInstant(event.storedAt),

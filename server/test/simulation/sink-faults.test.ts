@@ -77,9 +77,20 @@ test(
   },
 );
 
+/** What the sinks of a world told about batches, replayed ones included. */
+const fed: { readonly from: number; readonly to: number; readonly events: number }[] = [];
+
+/** All events of all worlds. */
+const WATCHED = {
+  key: "usage",
+  meter: { namespace: NAMESPACE, eventType: "usage", aggregation: "COUNT", groupBy: new Map() },
+  filters: new Map(),
+} as const;
+
 async function live(directory: string, random: Random, label: string): Promise<void> {
   assert(state !== undefined, "worlds run after the state store was opened");
   await emptyTables(state.store);
+  fed.length = 0;
   const faults = new Faults(random, random.pick([4, 8, 20, 60]));
   const log = await openEmbeddedLog({
     directory: join(directory, "log"),
@@ -174,12 +185,16 @@ async function runSink(
     clock: systemClock,
     limits: { events: random.pick([3, 10, 1000]), bytes: 1e6, months: random.pick([2, 100]) },
     lingerMs: 0,
-    onCommitted: ({ to }) => {
+    onRecovered: () => undefined,
+    onCommitted: ({ from, to, feed }) => {
+      assert(feed !== null, "the sink watches the usage");
+      fed.push({ from, to, events: feed.values.reduce((sum, value) => sum + Number(value), 0) });
       isDone = to === log.end(0) - 1;
       if (isDone) sink.stop();
     },
     onStep: async (step) => faults.at(`step ${step}`),
   });
+  sink.watch([WATCHED]);
   const position = await state.store.db.selectFrom("stored_position").selectAll().executeTakeFirst();
   if (position?.stored_upto === log.end(0) - 1) {
     isDone = true;
@@ -208,6 +223,11 @@ async function checkWorld(store: PartitionedStore, arrivals: readonly Arrival[],
     } else if (winner.variant !== arrival.variant) conflicts.push(offset);
   });
   expect(await store.reference.storedOffsets(0, 0, Number.MAX_SAFE_INTEGER), label).toEqual(stored);
+  for (const { from, to, events: counted } of fed) {
+    expect(counted, `${label}: the feed of ${from} to ${to}`).toBe(
+      stored.filter((offset) => offset >= from && offset <= to).length,
+    );
+  }
   const events = await store.reference.eventsAt(0, stored);
   expect(
     events.map(({ offset, id, data }) => ({ offset, id, data })).toSorted((a, b) => a.offset - b.offset),

@@ -14,6 +14,8 @@ import { type Instant, instantFromMicros } from "../../kernel/instant.ts";
 import { EventReader } from "../event-codec.ts";
 import { eventJson } from "../event-json.ts";
 import { EventBatchHasher } from "../event-hash.ts";
+import { FeedExtractor } from "../feed/extractor.ts";
+import type { UsageFeed, WatchedUsage } from "../feed/usage-feed.ts";
 
 /** How large a batch may become. */
 export interface BatchLimits {
@@ -54,6 +56,8 @@ export interface PreparedBatch extends BatchRange {
   readonly rowOffsets: readonly number[];
   readonly duplicates: number;
   readonly conflicts: readonly ConflictingArrival[];
+  /** The watched usage of all events that count, whichever rows the block has; null when nothing is watched. */
+  readonly feed: UsageFeed | null;
   /** Ingestion instant of the last event. */
   readonly lastIngestedAt: Instant;
 }
@@ -68,11 +72,17 @@ export class BatchBuilder {
   readonly #limits: BatchLimits;
   readonly #hasher = new EventBatchHasher();
   readonly #writer = new RowBlockWriter(1 << 16);
+  readonly #feed = new FeedExtractor();
 
   constructor(log: EventLogReader, claims: Claims, limits: BatchLimits) {
     this.#log = log;
     this.#claims = claims;
     this.#limits = limits;
+  }
+
+  /** Replaces the usage that batches tell about, from the next one on. */
+  watch(usages: readonly WatchedUsage[]): void {
+    this.#feed.watch(usages);
   }
 
   /** Prepares as many events from `from` on as the limits allow; there must be one at least. */
@@ -103,6 +113,7 @@ export class BatchBuilder {
     const capacity = Math.min(range.to, endOf(records.at(-1)) - 1) - from + 1;
     this.#hasher.start(capacity);
     const months = new Set<number>();
+    const feed = this.#feed.begin();
     let count = 0;
     let lastIngestedAt = storedAt;
     collecting: for (const record of records) {
@@ -116,6 +127,7 @@ export class BatchBuilder {
         lastIngestedAt = instantFromMicros(record.ingestedAt + offset - record.offset);
         const place = { ingestedAt: lastIngestedAt, storedAt, partition, offset };
         this.#writer.add(reader.namespace, reader, place, this.#hasher.tape);
+        feed?.add(count, reader.namespace, reader, lastIngestedAt, this.#hasher.tape);
         count += 1;
       }
     }
@@ -140,6 +152,7 @@ export class BatchBuilder {
       rowOffsets,
       duplicates,
       conflicts,
+      feed: feed?.finish(isOwn, from) ?? null,
       lastIngestedAt,
     };
   }

@@ -13,6 +13,7 @@
  * look afterwards from leaving rows out.
  */
 
+import { setTimeout as delay } from "node:timers/promises";
 import type { Kysely } from "kysely";
 import type { Claims } from "../../engines/claims/index.ts";
 import type { EventLogReader } from "../../engines/event-log/index.ts";
@@ -21,9 +22,11 @@ import type { Database } from "../../engines/state-store/index.ts";
 import { assert } from "../../kernel/assert.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import { type Instant, instantFromMicros } from "../../kernel/instant.ts";
+import type { UsageFeed, WatchedUsage } from "../feed/usage-feed.ts";
 import { BatchBuilder, type BatchLimits, type BatchRange, type PreparedBatch } from "./batch.ts";
 import { commitBatch, loadProgress, recordBatch } from "./batch-store.ts";
 import { rebuildClaims } from "./claims-rebuild.ts";
+import { LeadTime } from "./lead-time.ts";
 
 /** The steps of a batch, in order. */
 export type SinkStep = "prepared" | "recorded" | "inserted" | "committed";
@@ -38,6 +41,8 @@ export interface SinkReport {
   readonly duplicates: number;
   readonly conflicts: number;
   readonly lastIngestedAt: Instant;
+  /** The watched usage of the batch; null when nothing is watched. */
+  readonly feed: UsageFeed | null;
   /** From the start of the preparation to the commit. */
   readonly durationMs: number;
 }
@@ -52,6 +57,8 @@ export interface SinkOptions {
   readonly limits: BatchLimits;
   /** How long a batch waits for company after its first event. */
   readonly lingerMs: number;
+  /** Called once, when what the sink before this one left behind is made good: everything before `next` is stored. */
+  readonly onRecovered: (partition: number, next: number) => void;
   readonly onCommitted: (report: SinkReport) => void;
   /** Called after each step and awaited: for tests that stop the world between two steps. */
   readonly onStep?: (step: SinkStep) => Promise<void>;
@@ -64,6 +71,7 @@ const BUSY_EVENTS = 2_000;
 export class Sink {
   readonly #options: SinkOptions;
   readonly #builder: BatchBuilder;
+  readonly #leadTime = new LeadTime();
   readonly #stopping = new AbortController();
   /** What waits for the moment between two batches; `#pausing` is aborted as soon as there is something. */
   readonly #pauses: (() => Promise<void>)[] = [];
@@ -81,7 +89,13 @@ export class Sink {
    */
   async run(): Promise<void> {
     const next = await this.#recover();
+    this.#options.onRecovered(this.#options.partition, next);
     await this.#follow(next);
+  }
+
+  /** Replaces the usage that reports tell about, from the next batch on that is prepared. */
+  watch(usages: readonly WatchedUsage[]): void {
+    this.#builder.watch(usages);
   }
 
   /** Ends `run` after the step under way. */
@@ -162,7 +176,7 @@ export class Sink {
   }
 
   async #follow(first: number): Promise<void> {
-    const { partition, log, db } = this.#options;
+    const { db } = this.#options;
     let next = first;
     let startedMs = performance.now();
     let ahead: PreparedBatch | null = null;
@@ -177,17 +191,41 @@ export class Sink {
       await recordBatch(db, batch);
       await this.#step("recorded");
       next = batch.to + 1;
-      const isBusy = log.end(partition) - next >= BUSY_EVENTS;
-      const aheadMs = performance.now();
+      const insertion = this.#insert(batch);
       // The engine inserts in its own process meanwhile. Claims of a batch that is never recorded do no harm.
-      const [prepared, inserted] = await Promise.allSettled([isBusy ? this.#prepare(next) : null, this.#insert(batch)]);
+      const [prepared, inserted] = await Promise.allSettled([this.#prepareDuring(insertion, next), insertion]);
       // Both have ended before a failure of either is passed on: a retry must not meet the builder at work.
       if (inserted.status === "rejected") throw inserted.reason;
       if (prepared.status === "rejected") throw prepared.reason;
-      ahead = prepared.value;
       await this.#commit(batch, startedMs);
-      startedMs = aheadMs;
+      ahead = prepared.value?.batch ?? null;
+      startedMs = prepared.value?.startedMs ?? startedMs;
     }
+  }
+
+  /** Prepares the next batch so that it is ready when the insert is over; null when few events wait for it. */
+  async #prepareDuring(
+    insertion: Promise<void>,
+    next: number,
+  ): Promise<{ readonly batch: PreparedBatch; readonly startedMs: number } | null> {
+    const { partition, log, limits } = this.#options;
+    const insertMs = performance.now();
+    const ended = insertion.then(
+      () => this.#leadTime.inserted(performance.now() - insertMs),
+      // Whoever waits for the insert is told of its failure.
+      () => undefined,
+    );
+    const waitMs = this.#leadTime.waitMs(log.end(partition) - next, limits.events);
+    if (waitMs > 0) {
+      const over = new AbortController();
+      await Promise.race([ended, delay(waitMs, undefined, { signal: over.signal }).catch(() => undefined)]);
+      over.abort();
+    }
+    if (log.end(partition) - next < BUSY_EVENTS) return null;
+    const startedMs = performance.now();
+    const batch = await this.#prepare(next);
+    this.#leadTime.prepared(performance.now() - startedMs, batch.to - batch.from + 1);
+    return { batch, startedMs };
   }
 
   /**
@@ -235,6 +273,7 @@ export class Sink {
       bytes: batch.block.bytes.length,
       duplicates: batch.duplicates,
       conflicts: batch.conflicts.length,
+      feed: batch.feed,
       lastIngestedAt: batch.lastIngestedAt,
       durationMs: performance.now() - startedMs,
     });
