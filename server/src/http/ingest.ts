@@ -8,10 +8,8 @@ import { BodyReader } from "./request-body.ts";
 
 export interface IngestOptions {
   readonly maxBodyBytes: number;
-  /** Accepts a body of the given content type; resolves with the number of events once they are durable. */
-  readonly accept: (body: Uint8Array, contentType: string | undefined) => Promise<number>;
-  /** Counts accepted events. */
-  readonly onAccepted: (events: number) => void;
+  /** Accepts a body of the given content type; resolves once its events are durable. */
+  readonly accept: (body: Uint8Array, contentType: string | undefined) => Promise<unknown>;
 }
 
 /** So many bodies of the largest size may be in memory at once. */
@@ -23,8 +21,7 @@ export function createIngest(
 ): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
   const bodies = new BodyReader(options.maxBodyBytes, options.maxBodyBytes * HELD_BODIES);
   return async (request, response) => {
-    const events = await bodies.read(request, (body) => options.accept(body, request.headers["content-type"]));
-    options.onAccepted(events);
+    await bodies.read(request, (body) => options.accept(body, request.headers["content-type"]));
     response.statusCode = 204;
     response.end();
   };

@@ -54,6 +54,8 @@ export function problemReply(error: unknown, requestId: string): ProblemReply {
     status,
     headers: {
       "content-type": PROBLEM_CONTENT_TYPE,
+      // RFC 9110: whoever refuses for lack of credentials says which ones it takes.
+      ...(status === 401 ? { "www-authenticate": "Bearer" } : {}),
       ...(fault.retryAfterSeconds === undefined ? {} : { "retry-after": String(fault.retryAfterSeconds) }),
     },
     body: JSON.stringify(problem),

@@ -4,8 +4,15 @@
  */
 
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { type Operation, type OperationRequest, queryRecord, validationIssues } from "@tallystick/contract";
+import {
+  type Operation,
+  type OperationRequest,
+  parseJsonExactly,
+  queryRecord,
+  validationIssues,
+} from "@tallystick/contract";
 import { type Context, Hono } from "hono";
+import { cors } from "hono/cors";
 import type { StatusCode } from "hono/utils/http-status";
 import type { z } from "zod";
 import { Fault } from "../kernel/fault.ts";
@@ -20,15 +27,28 @@ export interface RouterEnv {
 
 export interface RouterOptions {
   readonly operations: readonly Operation[];
+  /** Patterns of paths, such as `/api/v1/x/*`, which pages of every origin may read. */
+  readonly crossOriginPaths: readonly string[];
   /** The id under which the request is logged. */
   readonly requestId: (incoming: IncomingMessage) => string;
   /** Called with errors that are no faults: defects and failures of the engines. */
   readonly onError: (error: unknown, requestId: string) => void;
 }
 
+/** Answers preflights, and names the origin that asked: browsers send credentials to no server that allows just any. */
+const crossOrigin = cors({
+  origin: (origin) => origin,
+  allowMethods: ["GET", "OPTIONS"],
+  allowHeaders: ["Accept", "Authorization", "Content-Type"],
+  credentials: true,
+  maxAge: 1_728_000,
+});
+
 /** Builds the application; further plain routes may be added to it before it serves. */
 export function createRouter(options: RouterOptions): Hono<RouterEnv> {
   const app = new Hono<RouterEnv>();
+  // Before the operations, so that what browsers need to read an answer is on refusals too.
+  for (const path of options.crossOriginPaths) app.use(path, crossOrigin);
   for (const operation of options.operations) {
     const path = operation.route.path.replaceAll(/\{(\w+)\}/g, ":$1");
     app.on(operation.route.method.toUpperCase(), path, (context) => answer(operation, context));
@@ -70,14 +90,16 @@ export function closeRouter(app: Hono<RouterEnv>, extraMethods: ReadonlyMap<stri
 
 async function answer(operation: Operation, context: Context<RouterEnv>): Promise<Response> {
   const schemas = operation.route.request;
+  const header = (name: string): string | undefined => context.req.header(name);
+  const pass = await operation.admit?.(header);
   const query = queryRecord(new URL(context.req.url).searchParams);
   const request: OperationRequest<unknown> = {
     params: parsePart(schemas?.params, context.req.param(), "path parameter"),
     query: parsePart(schemas?.query, query, "query parameter"),
     body: await parseBody(operation, context),
-    header: (name) => context.req.header(name),
+    header,
   } as OperationRequest<unknown>;
-  const reply = await operation.handle(request);
+  const reply = await operation.handle(request, pass);
   return new Response(reply.body ?? null, {
     status: reply.status,
     headers: { ...(reply.contentType === undefined ? {} : { "content-type": reply.contentType }), ...reply.headers },
@@ -94,7 +116,7 @@ async function parseBody(operation: Operation, context: Context<RouterEnv>): Pro
   }
   let value: unknown;
   try {
-    value = JSON.parse(await readText(context.env.incoming));
+    value = parseJsonExactly(await readText(context.env.incoming));
   } catch (error) {
     if (error instanceof Fault) throw error;
     throw new Fault(

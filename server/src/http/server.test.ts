@@ -2,7 +2,15 @@
 
 import { once } from "node:events";
 import { connect } from "node:net";
-import { createMeterRoute, getMeterRoute, jsonReply, operation, problemSchema } from "@tallystick/contract";
+import {
+  createMeterRoute,
+  getMeterRoute,
+  guardedOperation,
+  jsonReply,
+  operation,
+  problemSchema,
+  updateMeterRoute,
+} from "@tallystick/contract";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Fault } from "../kernel/fault.ts";
 import type { EventStreamOptions, StreamSlice } from "./event-stream.ts";
@@ -29,13 +37,25 @@ beforeEach(async () => {
     operations: [
       operation(getMeterRoute, async () => await getMeter()),
       operation(createMeterRoute, async ({ body }) => jsonReply(body)),
+      guardedOperation(
+        updateMeterRoute,
+        async (header) => {
+          if (header("authorization") === undefined) throw new Fault("unauthorized", "unauthorized", "who are you?");
+          return "pass";
+        },
+        async (_, pass) => jsonReply(pass),
+      ),
     ],
+    crossOriginPaths: ["/api/v1/meters/*"],
+    answerNow: (path) => {
+      if (path === "/api/v1/meters/defect") throw new Error("secret cause");
+      return path === "/api/v1/meters/known" ? `{"from":"memory"}` : null;
+    },
     ingest: {
       maxBodyBytes: 100,
       accept: async () => {
         throw new Error("secret cause");
       },
-      onAccepted: () => undefined,
     },
     eventStream: {
       open: (query, signal) => openStream(query, signal),
@@ -62,6 +82,20 @@ async function problemOf(response: Response) {
   expect(response.headers.get("content-type")).toBe("application/problem+json");
   return problemSchema.parse(await response.json());
 }
+
+test("what is known at once is answered without the operations, unless that fails", async () => {
+  getMeter = async () => {
+    throw new Fault("not_found", "some_code", "the operation answers");
+  };
+  const answer = async (path: string): Promise<string> => await (await fetch(`${url}${path}`)).text();
+  const response = await fetch(`${url}/api/v1/meters/known`);
+  expect(response.headers.get("content-type")).toBe("application/json");
+  expect(await response.text()).toBe(`{"from":"memory"}`);
+  expect(await answer("/api/v1/meters/known?a=b")).toContain("the operation answers");
+  expect(await answer("/api/v1/meters/other")).toContain("the operation answers");
+  expect(await answer("/api/v1/meters/defect")).toContain("the operation answers");
+  expect(errors.map(({ error }) => String(error))).toEqual(["Error: secret cause"]);
+});
 
 describe("errors", () => {
   test("a defect answers 500, shows nothing of its cause, and is reported under the request's id", async () => {
@@ -122,6 +156,55 @@ describe("errors", () => {
     expect(await (await fetch(`${url}/api/v1/meters`, init)).json()).toEqual(JSON.parse(text));
     const empty = await fetch(`${url}/api/v1/meters`, { method: "POST", headers });
     expect((await problemOf(empty)).detail).toMatch(/^invalid JSON: /);
+  });
+});
+
+test("a guarded operation refuses before it looks at anything else, and hands its pass on", async () => {
+  const put = (headers: Record<string, string>, body: string) =>
+    fetch(`${url}/api/v1/meters/tokens`, { method: "PUT", headers, body });
+  const refused = await put({}, "no JSON");
+  expect(refused.status).toBe(401);
+  expect(refused.headers.get("www-authenticate")).toBe("Bearer");
+  expect((await put({ authorization: "x" }, "no JSON")).status).toBe(400);
+  const json = { authorization: "x", "content-type": "application/json" };
+  expect(await (await put(json, "{}")).json()).toBe("pass");
+});
+
+describe("pages of other origins", () => {
+  const origin = "https://shop.example";
+
+  test("may ask beforehand, and read answers and refusals, where that is allowed", async () => {
+    const preflight = await fetch(`${url}/api/v1/meters/tokens`, { method: "OPTIONS", headers: { origin } });
+    expect(preflight.status).toBe(204);
+    expect(Object.fromEntries(preflight.headers)).toMatchObject({
+      "access-control-allow-origin": origin,
+      "access-control-allow-credentials": "true",
+      "access-control-allow-methods": "GET,OPTIONS",
+      "access-control-allow-headers": "Accept,Authorization,Content-Type",
+      "access-control-max-age": "1728000",
+      vary: expect.stringContaining("Origin"),
+    });
+    getMeter = async () => {
+      throw new Error("defect");
+    };
+    for (const [method, status] of [
+      ["GET", 500],
+      ["PUT", 401],
+      ["DELETE", 405],
+    ] as const) {
+      const response = await fetch(`${url}/api/v1/meters/tokens`, { method, headers: { origin } });
+      expect(response.status).toBe(status);
+      expect(response.headers.get("access-control-allow-origin")).toBe(origin);
+      expect(response.headers.get("vary")).toContain("Origin");
+    }
+  });
+
+  test("may not elsewhere, and nothing is said to those that name no origin", async () => {
+    const elsewhere = await fetch(`${url}/version`, { headers: { origin } });
+    expect(elsewhere.headers.get("access-control-allow-origin")).toBeNull();
+    expect((await fetch(`${url}/version`, { method: "OPTIONS", headers: { origin } })).status).toBe(405);
+    const plain = await fetch(`${url}/api/v1/meters/tokens`);
+    expect(plain.headers.get("access-control-allow-origin")).toBeNull();
   });
 });
 

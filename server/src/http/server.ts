@@ -41,8 +41,12 @@ export interface RequestRecord {
 
 export interface HttpServerOptions {
   readonly operations: readonly Operation[];
+  /** Patterns of paths, such as `/api/v1/x/*`, which pages of every origin may read. */
+  readonly crossOriginPaths: readonly string[];
   readonly ingest: IngestOptions;
   readonly eventStream: EventStreamOptions;
+  /** The JSON text that answers a GET of this path, without a query, with 200; null: ask the operations. */
+  readonly answerNow: (path: string) => string | null;
   /** Resolves when every engine answers; rejects with the reason otherwise. */
   readonly checkReadiness: () => Promise<void>;
   readonly metrics: { readonly contentType: string; readonly text: () => Promise<string> };
@@ -64,7 +68,12 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const ids = new WeakMap<IncomingMessage, string>();
   const requestId = (incoming: IncomingMessage): string => ids.get(incoming) ?? "unknown";
   const state = { isDraining: false };
-  const app = createRouter({ operations: options.operations, requestId, onError: options.onError });
+  const app = createRouter({
+    operations: options.operations,
+    crossOriginPaths: options.crossOriginPaths,
+    requestId,
+    onError: options.onError,
+  });
   addPlainRoutes(app, options, state);
   closeRouter(
     app,
@@ -94,7 +103,12 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       if (!(error instanceof Fault)) options.onError(error, id);
       sendProblem(request, response, error, id);
     };
-    if (method === "POST" && path === INGEST_PATH) {
+    // A URL without a query is its path.
+    const known = method === "GET" && path === request.url ? answerNow(options, path, id) : null;
+    if (known !== null) {
+      response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(known) });
+      response.end(known);
+    } else if (method === "POST" && path === INGEST_PATH) {
       ingest(request, response).catch(refuse);
     } else if (method === "GET" && path === STREAM_PATH) {
       streams.serve(request, response, id).catch(refuse);
@@ -119,6 +133,16 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       await connections.close(graceMs);
     },
   };
+}
+
+/** A defect in what answers from memory is told, and the operations answer. */
+function answerNow(options: HttpServerOptions, path: string, id: string): string | null {
+  try {
+    return options.answerNow(path);
+  } catch (error) {
+    options.onError(error, id);
+    return null;
+  }
 }
 
 /** Takes the client's id if it is a short printable word, else makes one. */
