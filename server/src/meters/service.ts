@@ -1,6 +1,6 @@
 /** Creating, reading, changing and deleting meters. */
 
-import type { Kysely } from "kysely";
+import type { Kysely, Transaction } from "kysely";
 import type { Database } from "../engines/state-store/index.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { Fault } from "../kernel/fault.ts";
@@ -16,6 +16,8 @@ import {
   updateMeter,
 } from "./store.ts";
 
+const MAX_NAMED_USES = 5;
+
 export interface MeterServiceOptions {
   readonly db: Kysely<Database>;
   readonly namespace: string;
@@ -23,6 +25,16 @@ export interface MeterServiceOptions {
   readonly newId: () => string;
   /** Event types that no meter may use. */
   readonly reservedEventTypes: readonly RegExp[];
+  /** Tell what of other domains uses a meter; asked with the meter locked. None by default. */
+  readonly users?: readonly ((tx: Transaction<Database>, meterId: string) => Promise<readonly MeterUse[]>)[];
+}
+
+/** Something that gives a meter's usage a meaning, so that the meter must stay what it is. */
+export interface MeterUse {
+  /** For people, such as `feature "api_calls"`. */
+  readonly by: string;
+  /** The group-by keys that it needs. */
+  readonly groupByKeys: readonly string[];
 }
 
 /** A meter that the configuration wants to exist. */
@@ -31,9 +43,15 @@ export type SeededMeter = Omit<MeterDraft, "eventFrom" | "metadata">;
 export class MeterService {
   readonly #options: MeterServiceOptions;
   readonly #recent = new RecentMeters();
+  readonly #listeners: ((meterId: string) => void)[] = [];
 
   constructor(options: MeterServiceOptions) {
     this.#options = options;
+  }
+
+  /** Calls the listener after every change of a meter that may have been committed, before the change is answered. */
+  onChange(listener: (meterId: string) => void): void {
+    this.#listeners.push(listener);
   }
 
   /** Creates a meter. Faults: `invalid_meter` with every offending field, `meter_slug_taken`. */
@@ -85,18 +103,37 @@ export class MeterService {
     return await metersOfTypes(this.#options.db, this.#options.namespace, known);
   }
 
-  /** Replaces name, group-by and metadata. Faults: `meter_not_found`, `invalid_meter`. */
+  /** As `get` but live and null when there is none; the meter stays as it is until the transaction ends. */
+  async lock(tx: Transaction<Database>, idOrSlug: string): Promise<Meter | null> {
+    const meter = await findMeter(tx, this.#options.namespace, idOrSlug, { isLocked: true });
+    return meter?.deletedAt === null ? meter : null;
+  }
+
+  /**
+   * Replaces name, group-by and metadata. Faults: `meter_not_found`, `invalid_meter`, `meter_in_use` when something needs a
+   * group-by key that would be removed.
+   */
   async update(idOrSlug: string, change: MeterChange): Promise<Meter> {
-    return await this.#recent.changing(() => this.#update(idOrSlug, change));
+    const { id } = await this.get(idOrSlug);
+    return await this.#changing(id, () => this.#update(id, change));
+  }
+
+  async #changing<Result>(meterId: string, change: () => Promise<Result>): Promise<Result> {
+    try {
+      return await this.#recent.changing(change);
+    } finally {
+      for (const listener of this.#listeners) listener(meterId);
+    }
   }
 
   async #update(idOrSlug: string, change: MeterChange): Promise<Meter> {
-    const { db, namespace, clock } = this.#options;
+    const { db, clock } = this.#options;
     return await db.transaction().execute(async (tx) => {
-      const meter = await findMeter(tx, namespace, idOrSlug, { isLocked: true });
-      if (meter === null || meter.deletedAt !== null) throw meterNotFound(idOrSlug);
+      const meter = await this.lock(tx, idOrSlug);
+      if (meter === null) throw meterNotFound(idOrSlug);
       rejectIfAny([...groupByErrors(change.groupBy ?? {}, meter.valueProperty), ...textErrors(change)]);
       const groupBy = change.groupBy ?? {};
+      await this.#refuseRemovedKeys(tx, meter, groupBy);
       const changed: Meter = {
         ...meter,
         name: change.name ?? meter.slug,
@@ -111,11 +148,47 @@ export class MeterService {
     });
   }
 
-  /** Deletes a meter; deleting a deleted one has no effect. Fault: `meter_not_found`. */
+  async #refuseRemovedKeys(tx: Transaction<Database>, meter: Meter, groupBy: Meter["groupBy"]): Promise<void> {
+    const removed = Object.keys(meter.groupBy)
+      .filter((key) => !Object.hasOwn(groupBy, key))
+      .toSorted();
+    const uses = removed.length === 0 ? [] : await this.#uses(tx, meter);
+    const fields = removed.flatMap((key) => {
+      const users = uses.filter(({ groupByKeys }) => groupByKeys.includes(key));
+      if (users.length === 0) return [];
+      const message = `group-by key "${key}" of meter "${meter.slug}" is used by ${names(users)}; keep it`;
+      return [{ code: "meter_in_use", message, field: `$.groupBy.${key}` }];
+    });
+    if (fields.length === 0) return;
+    throw new Fault("conflict", "meter_in_use", fields.map(({ message }) => message).join("; "), { fields });
+  }
+
+  async #uses(tx: Transaction<Database>, meter: Meter): Promise<readonly MeterUse[]> {
+    const uses: MeterUse[] = [];
+    for (const usesOf of this.#options.users ?? []) uses.push(...(await usesOf(tx, meter.id)));
+    return uses;
+  }
+
+  /**
+   * Deletes a meter; deleting a deleted one has no effect. Faults: `meter_not_found`, `meter_in_use` as long as something
+   * uses it.
+   */
   async delete(idOrSlug: string): Promise<void> {
-    const meter = await this.get(idOrSlug);
-    if (meter.deletedAt !== null) return;
-    await this.#recent.changing(() => markDeleted(this.#options.db, meter.id, this.#options.clock.now()));
+    const { db, clock } = this.#options;
+    const { id, deletedAt } = await this.get(idOrSlug);
+    if (deletedAt !== null) return;
+    await this.#changing(id, () =>
+      db.transaction().execute(async (tx) => {
+        const meter = await this.lock(tx, id);
+        if (meter === null) return;
+        const uses = await this.#uses(tx, meter);
+        if (uses.length > 0) {
+          const message = `meter "${meter.slug}" is used by ${names(uses)}; archive or delete what uses it first`;
+          throw new Fault("conflict", "meter_in_use", message, { fields: [{ code: "meter_in_use", message }] });
+        }
+        await markDeleted(tx, meter.id, clock.now());
+      }),
+    );
   }
 
   /**
@@ -149,6 +222,12 @@ export class MeterService {
       });
     }
   }
+}
+
+/** Names at most a handful: a message is for people. */
+function names(uses: readonly MeterUse[]): string {
+  const shown = uses.slice(0, MAX_NAMED_USES).map(({ by }) => by);
+  return uses.length > shown.length ? `${shown.join(", ")} and ${uses.length - shown.length} more` : shown.join(", ");
 }
 
 function meterNotFound(idOrSlug: string): Fault {

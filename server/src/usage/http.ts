@@ -12,21 +12,11 @@ import {
   queryMeterRoute,
 } from "@tallystick/contract";
 import { usageCsv, usageJson } from "./result.ts";
-import type { UsageService } from "./service.ts";
+import type { UsageAnswer, UsageService } from "./service.ts";
 
 export function usageOperations(usage: UsageService): readonly Operation[] {
-  const answer = async (idOrSlug: string, request: MeterQueryRequest, accept: string | undefined) => {
-    const { meter, query, rows } = await usage.query(idOrSlug, request);
-    if (!wantsCsv(accept)) {
-      return { status: 200, contentType: "application/json", body: usageJson(request, query, rows) };
-    }
-    return {
-      status: 200,
-      contentType: "text/csv",
-      body: usageCsv(query, rows, await usage.subjectNames(rows)),
-      headers: { "content-disposition": `attachment; filename=${meter.slug}.csv` },
-    } satisfies OperationReply;
-  };
+  const answer = async (idOrSlug: string, request: MeterQueryRequest, accept: string | undefined) =>
+    await usageReply(await usage.query(idOrSlug, request), request, accept, (rows) => usage.subjectNames(rows));
   return [
     operation(queryMeterRoute, ({ params, query, header }) => answer(params.meterIdOrSlug, query, header("accept"))),
     operation(queryMeterPostRoute, ({ params, body, header }) => answer(params.meterIdOrSlug, body, header("accept"))),
@@ -37,6 +27,24 @@ export function usageOperations(usage: UsageService): readonly Operation[] {
       jsonReply(await usage.groupByValues(params.meterIdOrSlug, params.groupByKey, query.from, query.to)),
     ),
   ];
+}
+
+/** The answer to a query as JSON or, if `accept` names it, as CSV with the subjects' names. */
+export async function usageReply(
+  { meter, query, rows }: UsageAnswer,
+  request: MeterQueryRequest,
+  accept: string | undefined,
+  subjectNames: UsageService["subjectNames"],
+): Promise<OperationReply> {
+  if (!wantsCsv(accept)) {
+    return { status: 200, contentType: "application/json", body: usageJson(request, query, rows) };
+  }
+  return {
+    status: 200,
+    contentType: "text/csv",
+    body: usageCsv(query, rows, await subjectNames(rows)),
+    headers: { "content-disposition": `attachment; filename=${meter.slug}.csv` },
+  };
 }
 
 /** CSV is chosen only by naming it; everything else, also what cannot be parsed, gets JSON. */

@@ -1,5 +1,5 @@
 /** Usage: meter queries over stored events. */
 
 export { explainEvents } from "./explain.ts";
-export { usageOperations } from "./http.ts";
-export { UsageService } from "./service.ts";
+export { usageOperations, usageReply } from "./http.ts";
+export { type UsageAnswer, UsageService } from "./service.ts";

@@ -50,13 +50,20 @@ export class UsageService {
     this.#options = options;
   }
 
-  /** Answers a meter query. Faults: those of planning, `meter_not_found`, unknown customers. */
-  async query(idOrSlug: string, request: MeterQueryRequest): Promise<UsageAnswer> {
+  /**
+   * Answers a meter query. Faults: those of planning, `meter_not_found`, unknown customers, `result_too_large` when there
+   * are more than `maxRows` rows, or than the event store allows.
+   */
+  async query(
+    idOrSlug: string,
+    request: MeterQueryRequest,
+    limits: Pick<UsageQuery, "maxRows"> = {},
+  ): Promise<UsageAnswer> {
     const meter = await this.#options.meters.get(idOrSlug);
     const customers = await this.#options.customers(request.filterCustomerId ?? []);
     // A roll-up of this moment covers no more than the positions taken after it.
     const rollUp = this.#options.rollUp(meter);
-    const planned = planUsageQuery(request, meter, customers, this.#options.positions());
+    const planned = { ...planUsageQuery(request, meter, customers, this.#options.positions()), ...limits };
     const query = rollUp === null ? planned : { ...planned, rollUp };
     return { meter, query, rows: await this.#options.store.queryUsage(query) };
   }
