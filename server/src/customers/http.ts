@@ -1,63 +1,98 @@
-/** Subjects over HTTP: decode, call the verb, encode. */
+/** Customers over HTTP: decode, call the verb, encode. */
 
 import {
-  deleteSubjectRoute,
-  getSubjectRoute,
+  type CustomerContentBody,
+  customerListRoutes,
+  customerRoutes,
   jsonReply,
-  listSubjectsRoute,
   type Operation,
   operation,
-  type Subject as SubjectBody,
-  type SubjectUpsert,
-  upsertSubjectRoute,
+  type OperationReply,
 } from "@tallystick/contract";
 import { Fault } from "../kernel/fault.ts";
-import { formatInstant, type Instant, parseInstant } from "../kernel/instant.ts";
-import type { SubjectService } from "./subject-service.ts";
-import type { Subject, SubjectDraft } from "./subject.ts";
+import { sliceOfPage, type PageRequest } from "../kernel/page.ts";
+import type { CustomerService } from "./customer-service.ts";
+import type { Customer, CustomerDraft } from "./customer.ts";
+import { customerBody } from "./wire.ts";
 
-export function subjectOperations(subjects: SubjectService): readonly Operation[] {
+export function customerOperations(customers: CustomerService): readonly Operation[] {
+  return [...entityOperations(customers), ...listOperations(customers)];
+}
+
+function entityOperations(customers: CustomerService): readonly Operation[] {
   return [
-    operation(listSubjectsRoute, async () => jsonReply((await subjects.list()).map(subjectBody))),
-    operation(upsertSubjectRoute, async ({ body }) =>
-      jsonReply((await subjects.upsert(body.map(subjectDraft))).map(subjectBody)),
+    operation(customerRoutes.listCustomers, async ({ query }) => {
+      // A customer without a subscription is on no plan, and nothing makes subscriptions yet.
+      if (query.planKey !== undefined) return pageReply(query, [], 0);
+      const { items, totalCount } = await customers.list({
+        orderBy: query.orderBy ?? "name",
+        direction: query.order === "DESC" ? "desc" : "asc",
+        includeDeleted: query.includeDeleted,
+        key: query.key,
+        name: query.name,
+        primaryEmail: query.primaryEmail,
+        subject: query.subject,
+        ...sliceOfPage(query),
+      });
+      return pageReply(
+        query,
+        items.map((customer) => expandedBody(customer, query.expand)),
+        totalCount,
+      );
+    }),
+    operation(customerRoutes.createCustomer, async ({ body }) =>
+      jsonReply(customerBody(await customers.create(customerDraft(body))), 201),
     ),
-    operation(getSubjectRoute, async ({ params }) => jsonReply(subjectBody(await subjects.get(params.subjectIdOrKey)))),
-    operation(deleteSubjectRoute, async ({ params }) => {
-      await subjects.delete(params.subjectIdOrKey);
+    operation(customerRoutes.getCustomer, async ({ params, query }) =>
+      jsonReply(expandedBody(await customers.get(params.customerIdOrKey), query.expand)),
+    ),
+    operation(customerRoutes.updateCustomer, async ({ params, body }) =>
+      jsonReply(customerBody(await customers.update(params.customerIdOrKey, customerDraft(body)))),
+    ),
+    operation(customerRoutes.deleteCustomer, async ({ params }) => {
+      await customers.delete(params.customerIdOrKey);
       return { status: 204 };
     }),
   ];
 }
 
-function subjectDraft(body: SubjectUpsert, index: number): SubjectDraft {
-  return {
-    ...body,
-    currentPeriodStart: instant(body.currentPeriodStart, `$[${index}].currentPeriodStart`),
-    currentPeriodEnd: instant(body.currentPeriodEnd, `$[${index}].currentPeriodEnd`),
-  };
+/** What belongs to customers elsewhere. Without apps and subscriptions it is nothing, and every app is unknown. */
+function listOperations(customers: CustomerService): readonly Operation[] {
+  return [
+    operation(customerListRoutes.listCustomerAppData, async ({ params, query }) => {
+      await customers.get(params.customerIdOrKey);
+      return pageReply(query, [], 0);
+    }),
+    operation(customerListRoutes.upsertCustomerAppData, async ({ params, body }) => {
+      await customers.getLive(params.customerIdOrKey);
+      const [first] = body;
+      if (first !== undefined) throw appNotFound(first);
+      return jsonReply([]);
+    }),
+    operation(customerListRoutes.deleteCustomerAppData, async ({ params }) => {
+      await customers.getLive(params.customerIdOrKey);
+      throw appNotFound({ id: params.appId });
+    }),
+    operation(customerListRoutes.listCustomerSubscriptions, async ({ params, query }) => {
+      await customers.get(params.customerIdOrKey);
+      return pageReply(query, [], 0);
+    }),
+  ];
 }
 
-function instant(text: string | undefined, field: string): Instant | undefined {
-  if (text === undefined) return undefined;
-  const parsed = parseInstant(text);
-  if (parsed !== null) return parsed;
-  const message = `${field.slice(2)} must be an RFC 3339 date-time with offset, such as 2026-01-31T00:00:00Z`;
-  throw new Fault("validation", "invalid_time", message, { fields: [{ code: "invalid_time", message, field }] });
+function customerDraft({ usageAttribution, ...rest }: CustomerContentBody): CustomerDraft {
+  return { ...rest, subjectKeys: usageAttribution?.subjectKeys };
 }
 
-function subjectBody(subject: Subject): SubjectBody {
-  const { displayName, metadata, stripeCustomerId, currentPeriodStart, currentPeriodEnd, deletedAt } = subject;
-  return {
-    id: subject.id,
-    key: subject.key,
-    ...(displayName === null ? {} : { displayName }),
-    ...(metadata === null ? {} : { metadata }),
-    ...(currentPeriodStart === null ? {} : { currentPeriodStart: formatInstant(currentPeriodStart) }),
-    ...(currentPeriodEnd === null ? {} : { currentPeriodEnd: formatInstant(currentPeriodEnd) }),
-    ...(stripeCustomerId === null ? {} : { stripeCustomerId }),
-    createdAt: formatInstant(subject.createdAt),
-    updatedAt: formatInstant(subject.updatedAt),
-    ...(deletedAt === null ? {} : { deletedAt: formatInstant(deletedAt) }),
-  };
+function expandedBody(customer: Customer, expand: readonly "subscriptions"[] | undefined) {
+  return { ...customerBody(customer), ...(expand?.includes("subscriptions") ? { subscriptions: [] } : {}) };
+}
+
+function pageReply({ page, pageSize }: PageRequest, items: readonly unknown[], totalCount: number): OperationReply {
+  return jsonReply({ items, page, pageSize, totalCount });
+}
+
+function appNotFound({ id, type = "" }: { readonly id?: string | undefined; readonly type?: string }): Fault {
+  const app = id === undefined ? `the default app of type ${type}` : `app with id ${id}`;
+  return new Fault("not_found", "app_not_found", `${app} not found; no apps are installed`);
 }

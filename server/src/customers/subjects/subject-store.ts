@@ -1,8 +1,8 @@
 /** Subjects in the state store. */
 
 import { type Kysely, type Selectable, sql, type Transaction } from "kysely";
-import type { Database, SubjectTable } from "../engines/state-store/index.ts";
-import type { Instant } from "../kernel/instant.ts";
+import type { Database, SubjectTable } from "../../engines/state-store/index.ts";
+import type { Instant } from "../../kernel/instant.ts";
 import { isStorableText, type Subject, type SubjectDraft } from "./subject.ts";
 
 /** Who writes, under which id if the subject is new, and when. */
@@ -40,6 +40,22 @@ export async function upsertSubject(
     .returningAll()
     .executeTakeFirstOrThrow();
   return subjectFromRow(row);
+}
+
+/** Makes the live subjects with these keys that are missing; the keys in the order in which all who write subjects take them. */
+export async function insertMissingSubjects(
+  tx: Transaction<Database>,
+  namespace: string,
+  subjects: readonly { readonly id: string; readonly key: string }[],
+  at: Instant,
+): Promise<void> {
+  if (subjects.length === 0) return;
+  // Why: a customer names subjects that nobody has made yet; two customers that do so at once make one.
+  await tx
+    .insertInto("subject")
+    .values(subjects.map(({ id, key }) => ({ id, namespace, key, created_at: at, updated_at: at })))
+    .onConflict((conflict) => conflict.columns(["namespace", "key"]).where("deleted_at", "is", null).doNothing())
+    .execute();
 }
 
 /** The subject with this id, deleted or not, else the live subject with this key. */
@@ -83,13 +99,14 @@ export async function displayNames(
 ): Promise<ReadonlyMap<string, string | null>> {
   const storable = keys.filter(isStorableText);
   if (storable.length === 0) return new Map();
-  // Why: one look-up for all rows of a query's result; as JSON, because a statement takes 65,535 parameters at most.
+  // Why: one look-up for all rows of a query's result; as JSON, because a statement takes 65,535 parameters at most, and as
+  // an array, because for a joined subquery the planner reads the whole table.
   const rows = await db
     .selectFrom("subject")
     .select(["key", "display_name"])
     .where("namespace", "=", namespace)
     .where("deleted_at", "is", null)
-    .where("key", "in", sql<string>`(select jsonb_array_elements_text(${JSON.stringify(storable)}::jsonb))`)
+    .where(sql<boolean>`key = any (array(select jsonb_array_elements_text(${JSON.stringify(storable)}::jsonb)))`)
     .execute();
   return new Map(rows.map((row) => [row.key, row.display_name]));
 }

@@ -4,11 +4,12 @@
  */
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { emptyTables, type FixtureEngine, type StateStoreFixture } from "../engines/state-store/fixture.ts";
-import { ManualClock } from "../kernel/clock.ts";
-import { createUlidSource, isUlid } from "../kernel/id.ts";
-import { instantFromMicros } from "../kernel/instant.ts";
-import { SubjectService } from "./index.ts";
+import { emptyTables, type FixtureEngine, type StateStoreFixture } from "../../engines/state-store/fixture.ts";
+import { ManualClock } from "../../kernel/clock.ts";
+import { createUlidSource, isUlid } from "../../kernel/id.ts";
+import { instantFromMicros } from "../../kernel/instant.ts";
+import { CustomerService } from "../customer-service.ts";
+import { SubjectService } from "./subject-service.ts";
 
 const START = instantFromMicros(1_767_225_600_123_456);
 const SECOND = 1_000_000;
@@ -22,7 +23,8 @@ export function subjectConformance(engine: FixtureEngine): void {
 
     const open = (namespace: string): SubjectService => {
       const newId = createUlidSource(clock, (count) => crypto.getRandomValues(new Uint8Array(count)));
-      return new SubjectService({ db: fixture.store.db, namespace, clock, newId });
+      const options = { db: fixture.store.db, namespace, clock, newId };
+      return new SubjectService({ ...options, customers: new CustomerService(options), givesOwners: true });
     };
     const keys = async (): Promise<readonly string[]> => (await subjects.list()).map(({ key }) => key);
 

@@ -3,9 +3,9 @@
  * rules; see README.md for the meaning.
  */
 
-import type { JsonValue } from "../engines/state-store/index.ts";
-import type { FieldError } from "../kernel/fault.ts";
-import type { Instant } from "../kernel/instant.ts";
+import type { JsonValue } from "../../engines/state-store/index.ts";
+import type { FieldError } from "../../kernel/fault.ts";
+import type { Instant } from "../../kernel/instant.ts";
 
 export interface Subject {
   readonly id: string;
@@ -37,6 +37,11 @@ const MAX_KEY_BYTES = 1024;
 const STRIPE_CUSTOMER_PREFIX = "cus_";
 /** Levels of objects and arrays in metadata; the state store refuses JSON that nests without bounds. */
 const MAX_METADATA_DEPTH = 32;
+
+/** Order of keys by their bytes: the order of lists, and that in which everyone who writes several of them takes them. */
+export function compareKeys(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
 
 /** What is wrong with a list of drafts beyond the shape of its fields; empty when nothing is. */
 export function draftErrors(drafts: readonly SubjectDraft[]): readonly FieldError[] {

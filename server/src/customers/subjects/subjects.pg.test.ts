@@ -1,5 +1,5 @@
 import { describe } from "vitest";
-import { EMBEDDED, findPostgres } from "../engines/state-store/fixture.ts";
+import { EMBEDDED, findPostgres } from "../../engines/state-store/fixture.ts";
 import { subjectConformance } from "./conformance.ts";
 
 const engine = await findPostgres();

@@ -1,4 +1,4 @@
-import { EMBEDDED } from "../engines/state-store/fixture.ts";
+import { EMBEDDED } from "../../engines/state-store/fixture.ts";
 import { subjectConformance } from "./conformance.ts";
 
 subjectConformance(EMBEDDED);
