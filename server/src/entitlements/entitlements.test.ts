@@ -1,0 +1,4 @@
+import { EMBEDDED } from "../engines/state-store/fixture.ts";
+import { entitlementConformance } from "./testing/conformance.ts";
+
+entitlementConformance(EMBEDDED);
