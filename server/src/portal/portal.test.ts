@@ -1,0 +1,4 @@
+import { EMBEDDED } from "../engines/state-store/fixture.ts";
+import { portalConformance } from "./conformance.ts";
+
+portalConformance(EMBEDDED);
