@@ -7,6 +7,8 @@ import { ConfigError, loadConfig } from "./config.ts";
 import type { ConfigSources, LoadedConfig } from "./config.ts";
 import { maskSecret, SETTINGS } from "./config/settings.ts";
 
+const LONG_SECRET = "0123456789abcdef0123456789abcdef";
+
 interface Given {
   readonly flags?: Readonly<Record<string, string>>;
   readonly file?: string;
@@ -119,6 +121,22 @@ describe("problems", () => {
     [{ flags: { address: "8888" } }, "a port alone does not say who may connect"],
     [{ flags: { address: "::1:80" } }, "an IPv6 address needs brackets"],
     [{ flags: { "ingest.maxPast": "P1M" } }, 'ingest.maxPast: "P1M" is not valid: an ISO 8601 duration'],
+    [{ flags: { "portal.enabled": "yes" } }, 'portal.enabled: "yes" is not valid: expected true or false'],
+    [{ file: "portal:\n  tokenSecrets: []\n" }, "an empty list leaves nothing to sign with"],
+    [
+      { file: `portal:\n  tokenSecrets: [${LONG_SECRET}, ""]\n` },
+      "portal.tokenSecrets[1]: *** is not valid: an empty secret",
+    ],
+    [{ flags: { "portal.tokenSecret": "a" }, file: "portal:\n  tokenSecrets: [b]\n" }, "put all secrets into the list"],
+    [{ flags: { "portal.tokenExpiration": "PT0S" } }, "must be at least a second"],
+    [
+      { flags: { "portal.maxTokenExpiration": "PT59M" } },
+      "is shorter than portal.tokenExpiration, PT1H: shorten that too",
+    ],
+    [
+      { flags: { "portal.enabled": "true", "postgres.url": "postgres://host/db" } },
+      "portal.enabled: needs a secret: set portal.tokenSecret",
+    ],
     [{ flags: { meters: "[]" } }, "meters: is a list: set it in the file (flag --set meters)"],
     [{ flags: { "ingest.maxevents": "1" } }, "did you mean ingest.maxEvents? (flag --set ingest.maxevents)"],
     [{ configFlag: "other.yaml" }, "other.yaml: there is no such file (flag --config)"],
@@ -157,6 +175,24 @@ describe("problems", () => {
       flags: { "log.format": "xml" },
     });
     expect(problems).toHaveLength(4);
+  });
+
+  test("a secret that might be guessed is worth a warning", () => {
+    const file = `portal:\n  tokenSecrets: ["${LONG_SECRET}", "${LONG_SECRET.slice(1)}"]\n`;
+    expect(load({ file }).warnings).toEqual([
+      expect.stringMatching(/^a secret of portal tokens has less than 32 bytes/u),
+    ]);
+    expect(load({ env: { TALLYSTICK_PORTAL_TOKEN_SECRET: LONG_SECRET } }).warnings).toEqual([]);
+    expect(load({ flags: { "portal.tokenSecret": "short" } }).warnings).toHaveLength(1);
+  });
+
+  test("the portal's switches are read from text and from the file", () => {
+    const on = load({ env: { TALLYSTICK_PORTAL_ENABLED: "true" }, flags: { "portal.corsEnabled": "false" } }).config;
+    expect(on.portal).toMatchObject({ enabled: true, corsEnabled: false, rateLimit: 120 });
+    expect(on.portal.tokenExpiration).toEqual({ text: "PT1H", ms: 3_600_000 });
+    const off = load({ file: "portal:\n  enabled: false\n" }).config;
+    expect(off.portal).toMatchObject({ enabled: false, corsEnabled: true });
+    expect(load({}).config.portal.enabled).toBeUndefined();
   });
 
   test("a secret is never shown", () => {
@@ -208,6 +244,12 @@ describe("texts", () => {
     const text = renderEffective(loaded.effective);
     expect(text).toContain("maxEvents: 7 # tallystick.yaml:7");
     expect(load({ file: text }).config).toEqual(loaded.config);
+  });
+
+  test("every secret of a list is masked in it", () => {
+    const text = renderEffective(load({ file: `portal:\n  tokenSecrets: ["${LONG_SECRET}", "key:abc"]\n` }).effective);
+    expect(text).toContain('tokenSecrets: # tallystick.yaml:2\n    - "***"\n    - "***"\n');
+    expect(text).not.toMatch(/0123|abc/u);
   });
 
   test("secrets are masked in it", () => {

@@ -22,6 +22,9 @@ export type { ListenAddress } from "./config/address.ts";
 
 const DEFAULT_FILE = "tallystick.yaml";
 
+/** As many bytes as the signature has. */
+const SAFE_SECRET_BYTES = 32;
+
 /** Where a value came from, such as `flag --address`, `environment variable TALLYSTICK_ADDRESS` or `tallystick.yaml:3`. */
 export type Origin = string;
 
@@ -214,7 +217,10 @@ function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
 
 /** Puts a violation of the schema into a sentence that names the value and what would be right. */
 function problemOf(issue: z.core.$ZodIssue, raw: unknown, origins: Candidates): ConfigProblem {
-  const setting = SETTING_BY_KEY.get(pathText(issue.path)) ?? SETTING_BY_KEY.get(String(issue.path[0]));
+  const setting =
+    SETTING_BY_KEY.get(pathText(issue.path)) ??
+    SETTING_BY_KEY.get(String(issue.path[0])) ??
+    SETTING_BY_KEY.get(pathText(issue.path.slice(0, 2)));
   const key = pathText(issue.path);
   const origin = (setting === undefined ? undefined : origins.get(setting.key)?.origin) ?? "default";
   if (issue.code === "unrecognized_keys") {
@@ -257,6 +263,37 @@ function reservedMeterProblems(config: Config, candidates: Candidates): readonly
   });
 }
 
+/** What the keys of the portal say together. */
+function portalProblems({ portal, postgres }: Config, candidates: Candidates): readonly ConfigProblem[] {
+  const { enabled, tokenSecret, tokenSecrets, tokenExpiration, maxTokenExpiration } = portal;
+  const problem = (name: string, message: string): ConfigProblem => {
+    const key = `portal.${name}`;
+    return { key, message, origin: candidates.get(key)?.origin ?? "default" };
+  };
+  const problems: ConfigProblem[] = [];
+  if (tokenSecret !== undefined && tokenSecrets !== undefined) {
+    problems.push(problem("tokenSecrets", "is set together with portal.tokenSecret: put all secrets into the list"));
+  }
+  if (enabled === true && postgres.url !== undefined && tokenSecret === undefined && tokenSecrets === undefined) {
+    problems.push(problem("enabled", "needs a secret: set portal.tokenSecret to a text of at least 32 random bytes"));
+  }
+  if (maxTokenExpiration !== undefined && maxTokenExpiration.ms < tokenExpiration.ms) {
+    const message = `is shorter than portal.tokenExpiration, ${tokenExpiration.text}: shorten that too`;
+    problems.push(problem("maxTokenExpiration", message));
+  }
+  return problems;
+}
+
+function shortSecretWarnings({ portal }: Config): readonly string[] {
+  const secrets = [...(portal.tokenSecret === undefined ? [] : [portal.tokenSecret]), ...(portal.tokenSecrets ?? [])];
+  const count = secrets.filter((secret) => Buffer.byteLength(secret) < SAFE_SECRET_BYTES).length;
+  if (count === 0) return [];
+  return [
+    `${count === 1 ? "a secret" : `${count} secrets`} of portal tokens has less than ${SAFE_SECRET_BYTES} bytes and might be ` +
+      "guessed; use a longer one, such as the output of: openssl rand -base64 32",
+  ];
+}
+
 /**
  * Loads the configuration from `sources`. Throws `ConfigError` with all problems. `dataDir` comes back absolute.
  */
@@ -266,15 +303,16 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
   if (sources.isTerminal) candidates.set("log.format", { value: "pretty", origin: "default on a terminal" });
   const file = findFile(sources, problems);
   if (file !== undefined) readFileLayer(file.name, file.text, candidates, problems);
-  const warnings = readEnvironmentLayer(sources.env, candidates);
+  const warnings = [...readEnvironmentLayer(sources.env, candidates)];
   readFlagLayer(sources.flags, candidates, problems);
 
   const raw = nest(candidates);
   const parsed = configSchema.safeParse(raw);
   if (!parsed.success) problems.push(...parsed.error.issues.map((issue) => problemOf(issue, raw, candidates)));
-  else problems.push(...reservedMeterProblems(parsed.data, candidates));
+  else problems.push(...reservedMeterProblems(parsed.data, candidates), ...portalProblems(parsed.data, candidates));
   if (!parsed.success || problems.length > 0) throw new ConfigError(problems);
 
+  warnings.push(...shortSecretWarnings(parsed.data));
   const effective = SETTINGS.map((setting): EffectiveSetting => {
     const candidate = candidates.get(setting.key);
     const origin = setting.initial === undefined ? "not set" : "default";

@@ -17,23 +17,19 @@ import {
   startChdbEngine,
 } from "../engines/event-store/index.ts";
 import { Loop } from "../engines/jobs/index.ts";
-import { openStateStore, type StateStore, type StoredPositionTable } from "../engines/state-store/index.ts";
-import {
-  deleteConflictsBefore,
-  EventAcceptor,
-  EventTail,
-  firstRetainedOffset,
-  type SinkReport,
-} from "../events/index.ts";
+import { openStateStore, type StateStore } from "../engines/state-store/index.ts";
+import { deleteConflictsBefore, EventTail, firstRetainedOffset, type WatchedUsage } from "../events/index.ts";
 import { createHttpServer, type HttpServer } from "../http/index.ts";
 import { type Clock, systemClock } from "../kernel/clock.ts";
 import { createUlidSource } from "../kernel/id.ts";
 import { instantFromMicros } from "../kernel/instant.ts";
 import { RollUpKeeper, type RollUpPace } from "../meters/index.ts";
+import { PORTAL_METERS_PATH } from "../portal/index.ts";
 import { ControlServer } from "./backup/control-server.ts";
 import { checkRestored, refuseUnfinishedRestore } from "./backup/restore-mark.ts";
+import { type AcceptEvents, createAcceptance } from "./acceptance.ts";
 import type { Config } from "./config.ts";
-import type { Core } from "./domains/core.ts";
+import type { Core, UsageFeedControl } from "./domains/core.ts";
 import { createDomains, type Domains } from "./domains/domains.ts";
 import { createMeters } from "./domains/metering.ts";
 import { prepareDataDirectory } from "./health/data-directory.ts";
@@ -41,6 +37,7 @@ import { checkReadiness } from "./health/readiness.ts";
 import { StorageHealth } from "./health/storage-health.ts";
 import { LagTracker, Metrics } from "./metrics.ts";
 import type { SinkWorkerOptions } from "./sink/sink-protocol.ts";
+import { type SinkListeners, sinkListeners } from "./sink/sink-listeners.ts";
 import { SinkThread } from "./sink/sink-thread.ts";
 
 /** The embedded log has one partition. */
@@ -81,7 +78,12 @@ export interface Product {
   /** Where everything durable lies, as an absolute path. */
   readonly dataDirectory: string;
   /** Parts that crash tests kill, or look at. */
-  readonly parts: { readonly engine: ChdbEngine; readonly sink: SinkThread; readonly rollUps: RollUpKeeper };
+  readonly parts: {
+    readonly engine: ChdbEngine;
+    readonly sink: SinkThread;
+    readonly rollUps: RollUpKeeper;
+    readonly balances: Domains["balances"];
+  };
   stop(): Promise<void>;
 }
 
@@ -104,13 +106,18 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
   const engines = await openEngines(options, dataDirectory, metrics, health);
   const { log, engine, store } = engines;
   const positions = new Map<number, number>();
-  const core = createCore(options, engines, metrics, positions);
+  const accept = createAcceptance({ config, log, clock: options.clock ?? systemClock, health, metrics });
+  const lagSeconds = (): number => lag.lag().seconds;
+  const feed: UsageFeedControl = { watch: (all) => sink.watch(all), logEnd: () => log.end(PARTITION), lagSeconds };
+  const core: Core = { ...createCore(options, engines, metrics, positions), accept, feed };
   const meters = createMeters(core);
-  const sink = createSink(options, dataDirectory, engines, metrics, (report) => {
-    positions.set(report.partition, report.to);
-    lag.stored(report.to + 1, report.lastIngestedAt);
-    domains.stored(report);
-  });
+  const sink = createSink(
+    options,
+    dataDirectory,
+    engines,
+    metrics,
+    sinkListeners(positions, lag, () => domains),
+  );
   const rollUps = createRollUps(options, engines, positions, lag);
   metrics.watchRollUps(rollUps);
   const domains = createDomains(core, meters, rollUps);
@@ -124,12 +131,9 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
   try {
     await health.start();
     await store.migrate();
-    for (const row of await loadPositions(options, dataDirectory, engines)) {
-      positions.set(row.partition, row.stored_upto);
-      lag.stored(row.stored_upto + 1, row.last_stored_at);
-    }
-    await meters.seed(config.meters);
+    await loadPositions(options, dataDirectory, engines, positions, lag);
     lag.durable(log.end(PARTITION));
+    await meters.seed(config.meters);
     log.onDurable((_partition, end) => {
       lag.durable(end);
       health.durable();
@@ -139,15 +143,15 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
     await catchUp(log.end(PARTITION), positions, sink, logger);
     await startControl(control, logger);
     void rollUps.run();
+    await domains.load();
     for (const service of domains.services) void service.run();
-    const http = createHttp(options, engines, { metrics, health, domains });
+    const http = createHttp(options, engines, { metrics, health, domains, accept });
     const port = await http.listen(config.address.host, config.address.port);
-    const upkeep = createUpkeep(options, engines, positions);
-    void upkeep.run();
+    const upkeep = startUpkeep(options, engines, positions);
     return {
       url: urlOf(config.address.host, port),
       dataDirectory,
-      parts: { engine, sink, rollUps },
+      parts: { engine, sink, rollUps, balances: domains.balances },
       stop: async () => {
         for (const part of [upkeep, control, rollUps]) await part.stop();
         http.refuseReadiness();
@@ -156,8 +160,7 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
       },
     };
   } catch (error) {
-    await control.stop();
-    await rollUps.stop();
+    for (const part of [control, rollUps]) await part.stop();
     await end(0);
     throw error;
   }
@@ -172,12 +175,13 @@ function createSink(
   dataDirectory: string,
   engines: Engines,
   metrics: Metrics,
-  onCommitted: (report: SinkReport) => void,
+  hear: SinkListeners,
 ): SinkThread {
   return new SinkThread({
-    workerOptions: () => sinkOptions(options, dataDirectory, engines),
+    workerOptions: () => sinkOptions(options, dataDirectory, engines, hear.watched()),
+    onRecovered: hear.recovered,
     onCommitted: (report) => {
-      onCommitted(report);
+      hear.committed(report);
       metrics.stored(report);
     },
     onFailure: (reason, pauseMs) => {
@@ -259,7 +263,12 @@ async function closeEngines({ log, engine, store, state }: Engines): Promise<voi
   await log.close();
 }
 
-function sinkOptions(options: ProductOptions, dataDirectory: string, engines: Engines): SinkWorkerOptions {
+function sinkOptions(
+  options: ProductOptions,
+  dataDirectory: string,
+  engines: Engines,
+  watched: readonly WatchedUsage[],
+): SinkWorkerOptions {
   const { config, stepModule } = options;
   const url = config.postgres.url;
   const port = engines.state.connectPort?.();
@@ -273,6 +282,7 @@ function sinkOptions(options: ProductOptions, dataDirectory: string, engines: En
     state: port === undefined ? { kind: "postgres", url: url ?? "" } : { kind: "shared", port },
     limits: { events: config.sink.maxBatchEvents, bytes: config.sink.maxBatchBytes, months: MAX_BATCH_MONTHS },
     lingerMs: config.sink.lingerMs,
+    watched,
     ...(stepModule === undefined ? {} : { stepModule }),
   };
 }
@@ -331,7 +341,7 @@ function createCore(
   { store, state }: Engines,
   metrics: Metrics,
   positions: ReadonlyMap<number, number>,
-): Core {
+): Omit<Core, "accept" | "feed"> {
   return {
     config,
     logger,
@@ -349,17 +359,22 @@ function createCore(
   };
 }
 
-/** How far each partition is stored. Rejects when log, state store and what was restored do not belong together. */
+/** Learns how far each partition is stored. Rejects when log, state store and what was restored do not belong together. */
 async function loadPositions(
   { config }: ProductOptions,
   dataDirectory: string,
   { log, state }: Engines,
-): Promise<readonly StoredPositionTable[]> {
+  positions: Map<number, number>,
+  lag: LagTracker,
+): Promise<void> {
   const rows = await state.db.selectFrom("stored_position").selectAll().execute();
   const storedUpTo = rows.find(({ partition }) => partition === PARTITION)?.stored_upto ?? -1;
   await checkRestored(dataDirectory, config.postgres.url === undefined ? "embedded" : "postgres", storedUpTo);
-  for (const row of rows) refuseShortLog(log.end(row.partition), row.stored_upto, dataDirectory);
-  return rows;
+  for (const { partition, stored_upto: storedUpTo, last_stored_at: lastStoredAt } of rows) {
+    refuseShortLog(log.end(partition), storedUpTo, dataDirectory);
+    positions.set(partition, storedUpTo);
+    lag.stored(storedUpTo + 1, lastStoredAt);
+  }
 }
 
 /** A log that was deleted would give its old offsets to new events, and the sink takes those for stored. */
@@ -387,6 +402,7 @@ async function catchUp(
 }
 
 interface Modules {
+  readonly accept: AcceptEvents;
   readonly metrics: Metrics;
   readonly health: StorageHealth;
   readonly domains: Domains;
@@ -395,36 +411,16 @@ interface Modules {
 function createHttp(options: ProductOptions, engines: Engines, modules: Modules): HttpServer {
   const { config, logger, version } = options;
   const { log, engine, store, state } = engines;
-  const { metrics, health, domains } = modules;
-  const clock = options.clock ?? systemClock;
-  const namespace = config.namespace;
-  const { maxPast, maxFuture, ...limits } = config.ingest;
-  const acceptor = new EventAcceptor({
-    log,
-    namespace,
-    clock,
-    limits: {
-      ...limits,
-      ...(maxPast === undefined ? {} : { maxPastMicros: maxPast.ms * 1000 }),
-      ...(maxFuture === undefined ? {} : { maxFutureMicros: maxFuture.ms * 1000 }),
-    },
-  });
-  const tail = new EventTail({ log, partition: PARTITION, namespace });
+  const { metrics, health, domains, accept } = modules;
+  const tail = new EventTail({ log, partition: PARTITION, namespace: config.namespace });
   return createHttpServer({
     operations: domains.operations,
+    crossOriginPaths: config.portal.corsEnabled ? [PORTAL_METERS_PATH] : [],
     ingest: {
       maxBodyBytes: config.ingest.maxBodyBytes,
-      accept: async (body, contentType) => {
-        try {
-          health.admit();
-          return await acceptor.accept(body, contentType);
-        } catch (error) {
-          metrics.rejected(error);
-          throw error;
-        }
-      },
-      onAccepted: (events) => metrics.accepted(events),
+      accept,
     },
+    answerNow: (path) => domains.answerNow(path),
     eventStream: {
       open: ({ type, source, subject, lastEventId }, signal) =>
         tail.open({ types: type, sources: source, subjects: subject, after: lastEventId }, signal),
@@ -451,9 +447,9 @@ function createHttp(options: ProductOptions, engines: Engines, modules: Modules)
 }
 
 /** Hourly: forgets conflicts and log segments that are past their retention. */
-function createUpkeep(options: ProductOptions, engines: Engines, positions: ReadonlyMap<number, number>): Loop {
+function startUpkeep(options: ProductOptions, engines: Engines, positions: ReadonlyMap<number, number>): Loop {
   const { config, logger } = options;
-  return new Loop({
+  const upkeep = new Loop({
     intervalMs: HOUR_MS,
     step: async () => {
       const now = systemClock.now();
@@ -467,4 +463,6 @@ function createUpkeep(options: ProductOptions, engines: Engines, positions: Read
     },
     onError: (error) => logger.error({ err: error }, "the hourly upkeep failed; it is tried again in an hour"),
   });
+  void upkeep.run();
+  return upkeep;
 }

@@ -69,6 +69,11 @@ test("metrics have the documented names and count what happens", async () => {
     ([, name, type]) => `${name} ${type}`,
   );
   expect(names.toSorted()).toEqual([
+    "tallystick_balance_differences_total counter",
+    "tallystick_balance_feed_gaps_total counter",
+    "tallystick_balance_rebuilds_total counter",
+    "tallystick_balances_in_memory gauge",
+    "tallystick_balances_late_total counter",
     "tallystick_engine_restarts_total counter",
     "tallystick_event_streams gauge",
     "tallystick_http_request_duration_seconds histogram",
@@ -79,6 +84,10 @@ test("metrics have the documented names and count what happens", async () => {
     "tallystick_ingest_rejected_requests_total counter",
     "tallystick_log_lag_events gauge",
     "tallystick_log_lag_seconds gauge",
+    "tallystick_notification_attempts_total counter",
+    "tallystick_notification_deliveries_pending gauge",
+    "tallystick_notification_events_total counter",
+    "tallystick_notification_resets_skipped_total counter",
     "tallystick_query_duration_seconds histogram",
     "tallystick_roll_up_lag_events gauge",
     "tallystick_roll_ups_current gauge",

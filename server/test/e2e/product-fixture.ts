@@ -13,7 +13,7 @@ import type { Problem } from "@tallystick/contract";
 import { pino } from "pino";
 import { expect, vi } from "vitest";
 import { loadConfig } from "../../src/app/config.ts";
-import { type Product, startProduct } from "../../src/app/product.ts";
+import { type Product, type ProductOptions, startProduct } from "../../src/app/product.ts";
 import { checkAnswer } from "./contract-check.ts";
 
 /** Everything acknowledged must be visible to queries within this time, also on a busy machine. */
@@ -118,8 +118,8 @@ export class TestProduct {
   }
 }
 
-/** Starts a product; `file` is the text of its configuration file. */
-export async function startTestProduct(file = ""): Promise<TestProduct> {
+/** Starts a product; `file` is the text of its configuration file, `options` what a test changes of it. */
+export async function startTestProduct(file = "", options: Pick<ProductOptions, "clock"> = {}): Promise<TestProduct> {
   const root = await mkdtemp(join(tmpdir(), "tallystick-e2e-"));
   const values = new Map([
     ["address", "127.0.0.1:0"],
@@ -135,7 +135,8 @@ export async function startTestProduct(file = ""): Promise<TestProduct> {
       isTerminal: false,
       readFile: () => file,
     });
-    const product = await startProduct({ config, logger: pino({ level: "silent" }), version: "0.0.0-test" });
+    const logger = pino({ level: "silent" });
+    const product = await startProduct({ config, logger, version: "0.0.0-test", ...options });
     return new TestProduct(product, root);
   } catch (error) {
     await rm(root, { recursive: true, force: true });

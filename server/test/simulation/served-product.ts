@@ -61,6 +61,11 @@ export class ServedProduct {
     return this.#output;
   }
 
+  /** Where it serves; empty before it is ready. */
+  get url(): string {
+    return this.#url;
+  }
+
   get #tail(): string {
     return this.#output.slice(-OUTPUT_CHARACTERS);
   }

@@ -7,6 +7,7 @@
  */
 
 import { z } from "zod";
+import { parseNetwork } from "../../notifications/index.ts";
 import { parseAddress } from "./address.ts";
 
 /** What the schema records about a key besides its type. */
@@ -59,15 +60,20 @@ export function parseFixedDuration(text: string): FixedDuration | null {
   return Number.isSafeInteger(ms) ? { text, ms } : null;
 }
 
+const fixedDuration = z.string().transform((text, context) => {
+  const parsed = parseFixedDuration(text);
+  if (parsed !== null) return parsed;
+  context.addIssue({ code: "custom", message: DURATION_EXPECTED });
+  return z.NEVER;
+});
+
 function duration(description: string) {
-  const schema = z.string().transform((text, context) => {
-    const parsed = parseFixedDuration(text);
-    if (parsed !== null) return parsed;
-    context.addIssue({ code: "custom", message: DURATION_EXPECTED });
-    return z.NEVER;
-  });
-  return schema.optional().meta({ description, expected: DURATION_EXPECTED });
+  return fixedDuration.optional().meta({ description, expected: DURATION_EXPECTED });
 }
+
+/** Variables and flags hold text, the file holds `true` and `false`. */
+const truth = z.preprocess((input) => (input === "true" ? true : input === "false" ? false : input), z.boolean());
+const TRUTH_EXPECTED = "true or false";
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 const LOG_FORMATS = ["json", "pretty"] as const;
@@ -228,6 +234,105 @@ const postgres = z
   })
   .meta({ description: "The state store: meters, positions, conflicts." });
 
+const secret = z.string().min(1, "an empty secret protects nothing");
+const SECRET_EXPECTED = "a text of at least 32 random bytes";
+
+function isLifetime({ ms }: FixedDuration): boolean {
+  return ms >= 1000;
+}
+
+const portal = z
+  .strictObject({
+    enabled: truth.optional().meta({
+      description:
+        "Whether portal tokens can be made and used; 501 otherwise. Not set: yes if a secret is set, or with the embedded " +
+        "state store, which then makes and keeps a random secret.",
+      expected: TRUTH_EXPECTED,
+    }),
+    tokenSecret: secret.optional().meta({
+      description: "The secret that signs portal tokens. Not together with `tokenSecrets`.",
+      expected: SECRET_EXPECTED,
+      isSecret: true,
+    }),
+    tokenSecrets: z
+      .array(secret)
+      .refine(
+        (secrets) => secrets.length > 0,
+        "an empty list leaves nothing to sign with: name a secret, or leave it out",
+      )
+      .optional()
+      .meta({
+        description:
+          "Secrets of portal tokens, for changing them: the first signs, all verify. Tokens of a secret that is taken off " +
+          "the list end at the next start.",
+        expected: `a list of secrets, each ${SECRET_EXPECTED}`,
+        isSecret: true,
+        isList: true,
+      }),
+    tokenExpiration: fixedDuration
+      .refine(isLifetime, "must be at least a second")
+      .prefault("PT1H")
+      .meta({ description: "How long a portal token lives if its request does not say.", expected: DURATION_EXPECTED }),
+    maxTokenExpiration: fixedDuration.refine(isLifetime, "must be at least a second").optional().meta({
+      description: "How long a portal token may live at most. Above: 400. Not set: no limit.",
+      expected: DURATION_EXPECTED,
+    }),
+    rateLimit: integer(
+      120,
+      1,
+      1_000_000,
+      "Queries that one portal token may ask in a minute. Above: 429 with Retry-After.",
+    ),
+    corsEnabled: truth.default(true).meta({
+      description: "Whether browsers of every origin may query the portal with a token.",
+      expected: TRUTH_EXPECTED,
+    }),
+  })
+  .meta({ description: "The portal, where your customers' browsers read their own usage." });
+
+const leases = z
+  .strictObject({
+    grace: fixedDuration.prefault("PT10S").meta({
+      description:
+        "How long a lease holds its amount after it has expired, for events of its holder that are on their way. See " +
+        "docs/reservations.md.",
+      expected: DURATION_EXPECTED,
+    }),
+  })
+  .meta({ description: "Leases lend slices of a balance to callers that enforce it by themselves." });
+
+const customer = z
+  .strictObject({
+    enableSubjectHook: truth.default(true).meta({
+      description:
+        "Whether a subject that no customer owns gets a customer of its own when it is created or changed, so that clients " +
+        "that know only subjects can create entitlements.",
+      expected: TRUTH_EXPECTED,
+    }),
+  })
+  .meta({ description: "Customers, whose usage it is." });
+
+const network = z.string().refine((text) => parseNetwork(text) !== null, {
+  message: "not a network in CIDR notation, such as 10.0.0.0/8 or fd00::/8",
+});
+
+const notifications = z
+  .strictObject({
+    allowPrivateNetworks: truth.default(false).meta({
+      description:
+        "Whether webhooks may go to private, loopback and other addresses that the public internet does not route. Whoever " +
+        "can create channels can then reach what this server can.",
+      expected: TRUTH_EXPECTED,
+    }),
+    denyNetworks: z.array(network).default(["169.254.0.0/16", "fe80::/10"]).meta({
+      description: "Networks that webhooks never go to, also where private ones are allowed.",
+      expected: "a list of networks in CIDR notation",
+      isList: true,
+    }),
+    eventRetentionDays: integer(90, 3, 3650, "How long notification events and their deliveries are kept."),
+  })
+  .meta({ description: "Notifications, which are sent as webhooks." });
+
 const shutdown = z
   .strictObject({
     graceMs: integer(15_000, 0, 600_000, "After SIGTERM, how long running requests and batches may take to finish."),
@@ -256,6 +361,10 @@ export const configSchema = z.strictObject({
   eventLog,
   sink,
   query,
+  customer,
+  leases,
+  notifications,
+  portal,
   shutdown,
   reservedEventTypes: z.array(regularExpression).default([]).meta({
     description: "Regular expressions of event types that no meter may use.",

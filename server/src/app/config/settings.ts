@@ -74,7 +74,8 @@ export const SETTINGS: readonly Setting[] = SECTIONS.flatMap(({ settings }) => s
 /** Masks the password of a URL; a secret that is no URL is masked as a whole. */
 export function maskSecret(value: unknown): string {
   const url = typeof value === "string" ? URL.parse(value) : null;
-  if (url === null) return "***";
+  // Much that is no address parses as a URL, such as "key:abc".
+  if (url === null || url.host === "") return "***";
   if (url.password !== "") url.password = "***";
   // Drivers also take a password as a query parameter.
   for (const name of url.searchParams.keys()) {

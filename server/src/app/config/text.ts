@@ -11,7 +11,8 @@ import type { Section, Setting } from "./settings.ts";
 function settingLines({ setting, value, origin }: EffectiveSetting, indent: string): readonly string[] {
   if (value === undefined) return [`${indent}# ${setting.name}: ${origin}`];
   if (setting.isList === true && Array.isArray(value) && value.length > 0) {
-    const items = stringify(value, { lineWidth: 0 }).trimEnd().split("\n");
+    const shownItems = setting.isSecret === true ? value.map(maskSecret) : value;
+    const items = stringify(shownItems, { lineWidth: 0 }).trimEnd().split("\n");
     return [`${indent}${setting.name}: # ${origin}`, ...items.map((line) => `${indent}  ${line}`)];
   }
   const shown = setting.isSecret === true ? maskSecret(value) : value;

@@ -4,13 +4,25 @@ import type { Kysely } from "kysely";
 import type { Logger } from "pino";
 import type { EventStore, PositionVector } from "../../engines/event-store/index.ts";
 import type { Database } from "../../engines/state-store/index.ts";
+import type { WatchedUsage } from "../../events/index.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { UlidSource } from "../../kernel/id.ts";
+import type { AcceptEvents } from "../acceptance.ts";
 import type { Config } from "../config.ts";
 import type { Metrics } from "../metrics.ts";
 
 /** What domains ask of stored events; queries are timed for the metrics. */
 export type DomainStore = Pick<EventStore, "queryUsage" | "listEvents" | "listValues" | "countBySubject" | "progress">;
+
+/** What balances in memory ask of the sink, whose reports feed them. */
+export interface UsageFeedControl {
+  /** Replaces the usage that reports tell about, for all events that are not durable yet. */
+  readonly watch: (usages: readonly WatchedUsage[]) => void;
+  /** One past the last durable offset of the log. */
+  readonly logEnd: () => number;
+  /** How long the first event that is durable and not stored has waited. */
+  readonly lagSeconds: () => number;
+}
 
 export interface Core {
   readonly config: Config;
@@ -23,4 +35,7 @@ export interface Core {
   readonly metrics: Metrics;
   /** How far events are stored, at this moment; a copy. */
   readonly positions: () => PositionVector;
+  readonly feed: UsageFeedControl;
+  /** Takes events that did not come by the ingest API. */
+  readonly accept: AcceptEvents;
 }

@@ -4,26 +4,102 @@
  */
 
 import type { Operation } from "@tallystick/contract";
+import type { CustomerParticipant } from "../../customers/index.ts";
 import type { Service } from "../../engines/jobs/index.ts";
-import type { SinkReport } from "../../events/index.ts";
+import {
+  type BalanceChecker,
+  type EntitlementParticipant,
+  HeldAmounts,
+  type LiveBalances,
+} from "../../entitlements/index.ts";
+import type { SinkReport, WatchedUsage } from "../../events/index.ts";
 import type { MeterService, RollUpKeeper } from "../../meters/index.ts";
+import { createNotifications } from "../notifications/wiring.ts";
+import { createCatalog } from "./catalog.ts";
 import type { Core } from "./core.ts";
+import { createCustomers } from "./customers.ts";
+import { createEntitlements } from "./entitlements.ts";
+import { createHolds } from "./holds.ts";
+import { createLive } from "./live.ts";
 import { createMetering } from "./metering.ts";
+import { createPortal } from "./portal.ts";
 
 export interface Domains {
   /** Everything that the API answers by the contract, except for ingest. */
   readonly operations: readonly Operation[];
   /** What runs beside requests, in the order of their start; stopped in the opposite order. */
   readonly services: readonly Service[];
+  /** Reads what has to be in memory before the first request. */
+  load(): Promise<void>;
   /** Tells the domains that a batch of events is stored, after the positions have moved. */
   stored(report: SinkReport): void;
+  /** Tells the domains that events were stored without a report. */
+  skipped(): void;
+  /** The usage that reports have to tell about. */
+  watched(): readonly WatchedUsage[];
+  /** The JSON text that answers a GET of this path with 200, from memory; null: ask the operations. */
+  answerNow(path: string): string | null;
+  /** What keeps balances in memory, and what checks them. */
+  readonly balances: { readonly live: LiveBalances; readonly checker: BalanceChecker };
 }
 
 export function createDomains(core: Core, meters: MeterService, rollUps: RollUpKeeper): Domains {
-  const metering = createMetering(core, meters, rollUps);
+  const customerParticipants: CustomerParticipant[] = [];
+  const customers = createCustomers(core, {
+    inTransaction: customerParticipants,
+    isInUse: (tx, customerId) => entitlements.entitlements.hasAny(tx, customerId),
+  });
+  const metering = createMetering(core, meters, rollUps, customers);
+  const catalog = createCatalog(core, meters);
+  const participants: EntitlementParticipant[] = [];
+  const held = new HeldAmounts();
+  const entitlements = createEntitlements(core, {
+    meters,
+    rollUps,
+    customers,
+    catalog,
+    customerParticipants,
+    participants,
+    valueNow: ({ id }) => live.valueNow(id),
+    heldOf: (entitlementId, at, upTo) => held.heldOf(entitlementId, at, upTo),
+  });
+  const holds = createHolds(core, { ...customers, ...catalog, ...entitlements, meters, held });
+  const { live, access, checker, ...balances } = createLive(core, {
+    meters,
+    rollUps,
+    customers,
+    catalog,
+    entitlements,
+  });
+  const notifications = createNotifications(core, {
+    catalog,
+    customers,
+    entitlements,
+    customerParticipants,
+    participants,
+    live,
+  });
+  live.onTouched((entitlementIds) => notifications.touched(entitlementIds));
+  const portal = createPortal(core, meters, metering.usage);
   return {
-    operations: [...metering.operations],
-    services: [],
-    stored: () => undefined,
+    operations: [
+      ...metering.operations,
+      ...customers.operations,
+      ...catalog.operations,
+      ...entitlements.operations,
+      ...holds.operations,
+      ...notifications.operations,
+      ...portal.operations,
+    ],
+    load: () => holds.load(),
+    services: [...balances.services, ...holds.services, ...notifications.services, ...portal.services],
+    stored: (report) => live.stored(report),
+    skipped: () => {
+      live.skipped();
+      notifications.lost();
+    },
+    watched: () => live.watched(),
+    answerNow: (path) => access.answer(path),
+    balances: { live, checker },
   };
 }

@@ -2,7 +2,7 @@
 
 import type { MessagePort } from "node:worker_threads";
 import type { EventStoreOptions } from "../../engines/event-store/index.ts";
-import type { SinkReport } from "../../events/index.ts";
+import type { SinkReport, WatchedUsage } from "../../events/index.ts";
 
 /** Everything the sink's thread needs to open its engines. */
 export interface SinkWorkerOptions {
@@ -18,12 +18,16 @@ export interface SinkWorkerOptions {
     | { readonly kind: "postgres"; readonly url: string };
   readonly limits: { readonly events: number; readonly bytes: number; readonly months: number };
   readonly lingerMs: number;
+  /** The usage that reports tell about. */
+  readonly watched: readonly WatchedUsage[];
   /** URL of a module whose `onStep` is awaited after each step of a batch: crash tests stop the world there. */
   readonly stepModule?: string;
 }
 
 export type ToSink =
   | { readonly kind: "durable"; readonly end: number }
+  /** Replaces the usage that reports tell about, for all events that become durable after this message. */
+  | { readonly kind: "watch"; readonly watched: readonly WatchedUsage[] }
   /** Rest between two batches, with a copy of the claims in the new directory `claimsInto`, until told to resume. */
   | { readonly kind: "pause"; readonly claimsInto: string }
   | { readonly kind: "resume" }
@@ -31,6 +35,8 @@ export type ToSink =
 
 /** `failed` precedes the end of the thread, which loses nothing: the next one finishes the batch. */
 export type FromSink =
+  /** Everything before `next` is stored: what the thread before this one had under way included. */
+  | { readonly kind: "recovered"; readonly partition: number; readonly next: number }
   | { readonly kind: "committed"; readonly report: SinkReport }
   /** The answer to `pause`; with a failure, the sink goes on without being told. */
   | { readonly kind: "paused"; readonly failure: string | null }

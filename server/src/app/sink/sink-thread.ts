@@ -4,12 +4,14 @@
  */
 
 import { Worker } from "node:worker_threads";
-import type { SinkReport } from "../../events/index.ts";
+import type { SinkReport, WatchedUsage } from "../../events/index.ts";
 import type { FromSink, SinkWorkerOptions, ToSink } from "./sink-protocol.ts";
 
 export interface SinkThreadOptions {
   /** Called for each start: ports and the log's end are those of the moment. */
   readonly workerOptions: () => SinkWorkerOptions;
+  /** The thread begins to follow the log; everything before the offset `next` is stored. */
+  readonly onRecovered: (partition: number, next: number) => void;
   readonly onCommitted: (report: SinkReport) => void;
   /** The thread ended although nobody asked it to; it starts again after the pause. */
   readonly onFailure: (reason: string, pauseMs: number) => void;
@@ -51,6 +53,7 @@ export class SinkThread {
     let reason = "the thread ended";
     worker.on("message", (message: FromSink) => {
       if (message.kind === "failed") reason = message.message;
+      if (message.kind === "recovered") this.#options.onRecovered(message.partition, message.next);
       if (message.kind !== "committed") return;
       this.#pauseMs = FIRST_PAUSE_MS;
       this.#failuresInARow = 0;
@@ -69,6 +72,11 @@ export class SinkThread {
   /** Tells the thread that the log is durable up to `end`. */
   durable(end: number): void {
     this.#send({ kind: "durable", end });
+  }
+
+  /** Replaces the usage that reports tell about: for all events that were not durable before this call. */
+  watch(watched: readonly WatchedUsage[]): void {
+    this.#send({ kind: "watch", watched });
   }
 
   /**

@@ -25,6 +25,9 @@ port.on("message", (message: ToSink) => {
     case "durable":
       log.setEnd(options.partition, message.end);
       break;
+    case "watch":
+      void started.promise.then((running) => running.watch(message.watched));
+      break;
     case "pause":
       resumed = Promise.withResolvers<void>();
       void pause(message.claimsInto, resumed.promise);
@@ -51,9 +54,11 @@ const sink = new Sink({
   clock: systemClock,
   limits: options.limits,
   lingerMs: options.lingerMs,
+  onRecovered: (partition, next) => tell({ kind: "recovered", partition, next }),
   onCommitted: (report) => tell({ kind: "committed", report }),
   ...(hook.onStep === undefined ? {} : { onStep: hook.onStep }),
 });
+sink.watch(options.watched);
 void stopping.promise.then(() => sink.stop());
 started.resolve(sink);
 
