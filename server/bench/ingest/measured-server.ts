@@ -100,15 +100,16 @@ export class MeasuredServer {
 
   /** How many acknowledged events no query sees yet. */
   async eventsBehind(): Promise<number> {
-    return await this.#metric("tallystick_log_lag_events");
+    return await this.metric("tallystick_log_lag_events");
   }
 
   /** Whether every roll-up is built and has all events. */
   async isRolledUp(): Promise<boolean> {
-    return (await this.#metric("tallystick_roll_ups_current")) === 1;
+    return (await this.metric("tallystick_roll_ups_current")) === 1;
   }
 
-  async #metric(name: string): Promise<number> {
+  /** The value of a metric, of the first line with that name. */
+  async metric(name: string): Promise<number> {
     const text = await (await fetch(`${this.url}/metrics`)).text();
     const value = text.split("\n").find((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
     if (value === undefined) throw new Error(`the metrics do not tell ${name}`);
