@@ -5,6 +5,7 @@
  * does not exist.
  */
 import { createRoute, z } from "@hono/zod-openapi";
+import { component } from "./components.ts";
 import { customerParamsSchema, pageOf } from "./customers.ts";
 import { ulidSchema } from "./identifiers.ts";
 import { timestampSchema } from "./instants.ts";
@@ -14,9 +15,10 @@ import { problemResponses } from "./problem.ts";
 import { repeatedParameter } from "./query-string.ts";
 import { subscriptionSchema, subscriptionStatusSchema } from "./subscriptions.ts";
 
-const appTypeSchema = z
-  .enum(["stripe", "sandbox", "custom_invoicing"])
-  .openapi("AppType", { description: "Kind of an app.", example: "stripe" });
+const appTypeSchema = component("AppType", z.enum(["stripe", "sandbox", "custom_invoicing"]), {
+  description: "Kind of an app.",
+  example: "stripe",
+});
 
 const appCapabilitySchema = z
   .object({
@@ -34,8 +36,9 @@ const appCapabilitySchema = z
   })
   .openapi("AppCapability", { description: "Something that an app can do." });
 
-const listingSchema = z
-  .object({
+const listingSchema = component(
+  "MarketplaceListing",
+  z.object({
     type: appTypeSchema,
     name: z.string().openapi({ description: "Name of the kind of app." }),
     description: z.string().openapi({ description: "What the kind of app is for." }),
@@ -47,8 +50,13 @@ const listingSchema = z
           .openapi("InstallMethod", { description: "How an app is installed." }),
       )
       .openapi({ description: "How apps of this kind can be installed." }),
-  })
-  .openapi("MarketplaceListing", { description: "A kind of app that can be installed." });
+  }),
+  { description: "A kind of app that can be installed." },
+);
+
+const appStatusSchema = component("AppStatus", z.enum(["ready", "unauthorized"]), {
+  description: "Whether the app works.",
+});
 
 function appOf<const Type extends string>(type: Type) {
   return {
@@ -63,34 +71,35 @@ function appOf<const Type extends string>(type: Type) {
     updatedAt: timestampSchema("When the app was last changed.").openapi({ readOnly: true }),
     deletedAt: timestampSchema("When the app was removed.").optional().openapi({ readOnly: true }),
     listing: listingSchema.openapi({ readOnly: true }),
-    status: z
-      .enum(["ready", "unauthorized"])
-      .openapi("AppStatus", { description: "Whether the app works." })
-      .openapi({ readOnly: true }),
+    status: appStatusSchema.openapi({ readOnly: true }),
     type: z.enum([type]).openapi({ description: "Kind of the app." }),
   };
 }
 
-const stripeAppSchema = z
-  .object({
+export const stripeAppSchema = component(
+  "StripeApp",
+  z.object({
     ...appOf("stripe"),
     stripeAccountId: z.string().openapi({ readOnly: true, description: "Id of the Stripe account." }),
     livemode: z.boolean().openapi({ readOnly: true, description: "Whether real money moves." }),
     maskedAPIKey: z.string().openapi({ readOnly: true, description: "The API key, most of it hidden." }),
-  })
-  .openapi("StripeApp", { description: "An installed Stripe app." });
+  }),
+  { description: "An installed Stripe app." },
+);
 
-const sandboxAppSchema = z
-  .object(appOf("sandbox"))
-  .openapi("SandboxApp", { description: "An installed app that only pretends." });
+export const sandboxAppSchema = component("SandboxApp", z.object(appOf("sandbox")), {
+  description: "An installed app that only pretends.",
+});
 
-const customInvoicingAppSchema = z
-  .object({
+export const customInvoicingAppSchema = component(
+  "CustomInvoicingApp",
+  z.object({
     ...appOf("custom_invoicing"),
     enableDraftSyncHook: z.boolean().openapi({ description: "Whether drafts wait for your answer." }),
     enableIssuingSyncHook: z.boolean().openapi({ description: "Whether issuing waits for your answer." }),
-  })
-  .openapi("CustomInvoicingApp", { description: "An installed app for your own invoicing." });
+  }),
+  { description: "An installed app for your own invoicing." },
+);
 
 const appId = ulidSchema("Id of the app; absent: the default app of this kind.").optional();
 const stripeContent = {

@@ -5,6 +5,7 @@
  * applies when a question is asked, so moving a subject moves its whole history.
  */
 import { createRoute, z } from "@hono/zod-openapi";
+import { component } from "./components.ts";
 import { ulidSchema } from "./identifiers.ts";
 import { timestampSchema } from "./instants.ts";
 import { annotationsSchema, metadataSchema } from "./meters.ts";
@@ -20,26 +21,35 @@ export const currencyCodeSchema = z
   .regex(/^[A-Z]{3}$/, { error: "must be an ISO 4217 code of three upper-case letters, such as USD" })
   .openapi("CurrencyCode", { description: "ISO 4217 code of a currency.", example: "USD" });
 
-const addressSchema = z
-  .object({
-    country: z
-      .string()
-      .min(2)
-      .max(2)
-      .regex(/^[A-Z]{2}$/, { error: "must be an ISO 3166-1 code of two upper-case letters, such as US" })
+const countryCodeSchema = component(
+  "CountryCode",
+  z
+    .string()
+    .min(2)
+    .max(2)
+    .regex(/^[A-Z]{2}$/, { error: "must be an ISO 3166-1 code of two upper-case letters, such as US" }),
+  { description: "ISO 3166-1 code of a country, two upper-case letters.", example: "US" },
+);
+
+export const addressSchema = component(
+  "Address",
+  z.object({
+    country: countryCodeSchema
       .optional()
-      .openapi({ description: "ISO 3166-1 code of the country, two upper-case letters.", example: "US" }),
+      .openapi({ description: "ISO 3166-1 code of the country, two upper-case letters." }),
     postalCode: z.string().optional().openapi({ description: "Postal code or ZIP code.", example: "94105" }),
     state: z.string().optional().openapi({ description: "State, province or county.", example: "CA" }),
     city: z.string().optional().openapi({ description: "City or town.", example: "San Francisco" }),
     line1: z.string().optional().openapi({ description: "First line: street and number.", example: "1 Main Street" }),
     line2: z.string().optional().openapi({ description: "Second line.", example: "Floor 2" }),
     phoneNumber: z.string().optional().openapi({ description: "Telephone number.", example: "+1 415 555 0100" }),
-  })
-  .openapi("Address", { description: "A postal address; every part is optional." });
+  }),
+  { description: "A postal address; every part is optional." },
+);
 
-const usageAttributionSchema = z
-  .object({
+export const usageAttributionSchema = component(
+  "CustomerUsageAttribution",
+  z.object({
     subjectKeys: z
       .array(z.string().min(1))
       .min(0)
@@ -49,8 +59,9 @@ const usageAttributionSchema = z
           "belongs to at most one customer that is not deleted. Answered sorted by their bytes; repeats are ignored.",
         example: ["acme-production", "acme-staging"],
       }),
-  })
-  .openapi("CustomerUsageAttribution", { description: "Which events are the customer's usage." });
+  }),
+  { description: "Which events are the customer's usage." },
+);
 
 const content = {
   name: z

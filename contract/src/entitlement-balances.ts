@@ -1,5 +1,6 @@
 /** What an entitlement says at a time and how it came to that: values, access and history. Numbers are exact decimals. */
 import { z } from "@hono/zod-openapi";
+import { component } from "./components.ts";
 import { ulidSchema } from "./identifiers.ts";
 import { timestampSchema } from "./instants.ts";
 import { windowSizeSchema } from "./meter-query.ts";
@@ -62,12 +63,14 @@ export const customerAccessSchema = z
 /** What a customer may use. */
 export type CustomerAccess = z.output<typeof customerAccessSchema>;
 
-export const periodSchema = z
-  .object({
+export const periodSchema = component(
+  "Period",
+  z.object({
     from: timestampSchema("Start of the period, inclusive.", "2026-01-01T00:00:00Z"),
     to: timestampSchema("End of the period, exclusive.", "2026-02-01T00:00:00Z"),
-  })
-  .openapi("Period", { description: "A period of time; its start belongs to it, its end does not." });
+  }),
+  { description: "A period of time; its start belongs to it, its end does not." },
+);
 
 const balanceHistoryWindowSchema = z
   .object({

@@ -5,6 +5,7 @@
  * nothing about it can change: make a new one and archive the old one, which keeps working where it is used.
  */
 import { createRoute, z } from "@hono/zod-openapi";
+import { component } from "./components.ts";
 import {
   FILTER_DEPTH_LIMIT,
   type FilterString,
@@ -21,12 +22,13 @@ import { booleanParameter, repeatedParameter } from "./query-string.ts";
 
 const NUMERIC = /^-?[0-9]+(\.[0-9]+)?$/;
 
-export const numericSchema = z
-  .string()
-  .regex(NUMERIC, {
+export const numericSchema = component(
+  "Numeric",
+  z.string().regex(NUMERIC, {
     error: (issue) => `${JSON.stringify(issue.input)} is not a decimal number in text, such as "12.50"`,
-  })
-  .openapi("Numeric", { description: "A decimal number in text, exact to the last digit.", example: "0.0025" });
+  }),
+  { description: "A decimal number in text, exact to the last digit.", example: "0.0025" },
+);
 
 const manualUnitCostSchema = z
   .object({

@@ -14,6 +14,7 @@ export * from "./handling.ts";
 export * from "./identifiers.ts";
 export * from "./info.ts";
 export * from "./instants.ts";
+export { type InvoiceBody, invoiceSchema } from "./invoices/invoice.ts";
 export { type ValidationIssue, fieldPath, validationIssues } from "./issues.ts";
 export * from "./leases.ts";
 export * from "./meter-query.ts";

@@ -10,6 +10,7 @@ import { entitlementSchema } from "./entitlements.ts";
 import { featureSchema } from "./features.ts";
 import { ulidSchema } from "./identifiers.ts";
 import { timestampSchema } from "./instants.ts";
+import { invoiceSchema } from "./invoices/invoice.ts";
 import { notificationAnnotations, notificationChannelMetaSchema, notificationPage } from "./notification-channels.ts";
 import {
   notificationEventTypeSchema,
@@ -100,8 +101,6 @@ const thresholdDataSchema = z
     }),
   })
   .openapi("NotificationEventBalanceThresholdPayloadData", { description: "The value, and what it crossed." });
-
-const invoiceSchema = z.looseObject({}).openapi("Invoice", { description: "An invoice." });
 
 function payloadSchema<const Type extends string, Data extends z.ZodType>(name: string, type: Type, data: Data) {
   return z

@@ -3,6 +3,7 @@
  */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { madeComponents } from "./components.ts";
 import { openApiDocument, routes } from "./index.ts";
 
 type Json = Record<string, unknown>;
@@ -116,6 +117,21 @@ describe("schemas", () => {
   test("keep their own description where a property has other words for them", () => {
     expect(document.components.schemas["FilterString"]?.["description"]).toContain("exactly one operator");
     expect(document.components.schemas["Event"]?.["description"]).toContain("CloudEvent");
+  });
+
+  test("made as components say of themselves what they were made with, whatever fields say of them", () => {
+    expect(madeComponents().size).toBeGreaterThan(90);
+    for (const name of madeComponents().keys()) {
+      const schema = document.components.schemas[name];
+      expect(schema, name).toBeDefined();
+      expect(["readOnly", "deprecated", "nullable", "default"].filter((word) => word in (schema ?? {}), name)).toEqual(
+        [],
+      );
+    }
+    expect(document.components.schemas["Numeric"]?.["description"]).toBe(
+      "A decimal number in text, exact to the last digit.",
+    );
+    expect(document.components.schemas["InvoiceTotals"]?.["description"]).toContain("minor unit");
   });
 });
 

@@ -6,6 +6,7 @@
  */
 import { OpenAPIHono, type RouteConfig } from "@hono/zod-openapi";
 import manifest from "../package.json" with { type: "json" };
+import { madeComponents } from "./components.ts";
 import { customerEntitlementRoutes } from "./customer-entitlements.ts";
 import { customerListRoutes, customerSubscriptionOrderBySchema } from "./customer-lists.ts";
 import { currencyCodeSchema, customerOrderBySchema, customerRoutes } from "./customers.ts";
@@ -207,7 +208,8 @@ function finishParameters(document: OpenApiDocument): OpenApiDocument {
 /** Builds the OpenAPI 3.0 document of the whole API; the same routes give the same document. */
 export function openApiDocument(): OpenApiDocument {
   const app = new OpenAPIHono();
-  for (const [name, schema] of Object.entries(components)) app.openAPIRegistry.register(name, schema);
+  for (const [name, schema] of [...Object.entries(components), ...madeComponents()])
+    app.openAPIRegistry.register(name, schema);
   app.openAPIRegistry.registerComponent("securitySchemes", "PortalTokenAuth", { type: "http", scheme: "bearer" });
   for (const route of routes) app.openAPIRegistry.registerPath(route);
   return finishParameters(

@@ -7,13 +7,13 @@ import { type Rule, thresholdBody } from "../rules/rule.ts";
 import { isExceeded, type Threshold } from "../thresholds/selection.ts";
 import type { EventDraft } from "./emission-store.ts";
 import { type BalanceValue, entitlementAnnotations, entitlementData, type EntitlementFacts } from "./facts.ts";
+import { sampleInvoice } from "./sample-invoice.ts";
 
 const ENTITLEMENT_ID = "01JSAMP1E0000000ENT1T1EMEN";
 const FEATURE_ID = "01JSAMP1E000000000FEATVRE0";
 const SUBJECT_ID = "01JSAMP1E000000000SVBJECT0";
 const CUSTOMER_ID = "01JSAMP1E00000000CVST0MER0";
-const INVOICE_ID = "01JSAMP1E000000000JNV01CE0";
-const PROFILE_ID = "01JSAMP1E000000000PR0F1JE0";
+const CUSTOMER_KEY = "sample-customer";
 const DAY = 86_400_000_000;
 const ONE = Decimal.one;
 const HUNDRED = Decimal.fromInteger(100);
@@ -22,9 +22,10 @@ const HUNDRED = Decimal.fromInteger(100);
 export function sampleEvent(rule: Rule, id: string, at: Instant): EventDraft {
   const test = { "notification.rule.test": true };
   if (rule.type === "invoice.created" || rule.type === "invoice.updated") {
-    const annotations = { "event.invoice.id": INVOICE_ID, "event.invoice.number": "SAMPLE-1", ...test };
+    const invoice = sampleInvoice(rule.type, at, { id: CUSTOMER_ID, key: CUSTOMER_KEY });
+    const annotations = { "event.invoice.id": invoice.id, "event.invoice.number": invoice.number, ...test };
     const nothing = { feature: null, subject: null, dedupeKey: null };
-    return { id, at, data: JSON.stringify(sampleInvoice(at)), annotations, ...nothing };
+    return { id, at, data: JSON.stringify(invoice), annotations, ...nothing };
   }
   const facts = sampleFacts(rule, at);
   const [threshold] = rule.thresholds;
@@ -44,7 +45,7 @@ function sampleFacts(rule: Rule, at: Instant): EntitlementFacts {
   const [first] = rule.features;
   const feature = { id: first?.id ?? FEATURE_ID, key: first?.key ?? "sample_feature" };
   const subject = { id: SUBJECT_ID, key: "sample-subject" };
-  const customer = { id: CUSTOMER_ID, key: "sample-customer" };
+  const customer = { id: CUSTOMER_ID, key: CUSTOMER_KEY };
   const start = formatInstant(plusMicros(at, -10 * DAY));
   const times = { createdAt: start, updatedAt: start };
   const entitlement = {
@@ -99,37 +100,4 @@ function sampleValue(threshold: Threshold | undefined): BalanceValue {
       ? [value(HUNDRED, HUNDRED.plus(threshold.value.minus(ONE))), value(HUNDRED, HUNDRED)]
       : [value(threshold.value.plus(ONE), threshold.value.plus(HUNDRED)), value(threshold.value.plus(ONE), HUNDRED)];
   return candidates.find((one) => isExceeded(threshold, one)) ?? value(HUNDRED, HUNDRED);
-}
-
-function sampleInvoice(at: Instant) {
-  const zero = "0";
-  return {
-    id: INVOICE_ID,
-    type: "standard",
-    number: "SAMPLE-1",
-    currency: "USD",
-    createdAt: formatInstant(at),
-    updatedAt: formatInstant(at),
-    supplier: { name: "Sample supplier" },
-    customer: {
-      id: CUSTOMER_ID,
-      key: "sample-customer",
-      name: "Sample customer",
-      usageAttribution: { subjectKeys: [] },
-    },
-    totals: {
-      amount: "42",
-      chargesTotal: zero,
-      discountsTotal: zero,
-      creditsTotal: zero,
-      taxesInclusiveTotal: zero,
-      taxesExclusiveTotal: zero,
-      taxesTotal: zero,
-      total: "42",
-    },
-    status: "draft",
-    statusDetails: { immutable: false, failed: false, extendedStatus: "draft.created", availableActions: {} },
-    workflow: { sourceBillingProfileId: PROFILE_ID, workflow: {} },
-    lines: [],
-  };
 }
