@@ -1,7 +1,7 @@
 /**
- * The test suite in three projects: `unit` (tests beside their subject), `system` (whole paths: oracle, simulation,
- * end to end) and `tidy` (the repository lints itself). Tests start engines as child processes and worker threads, so
- * every test file gets a process of its own, and two at a time are as many as two cores carry.
+ * The test suite in four projects: `unit` (tests beside their subject), `e2e` (the whole product over HTTP), `system` (oracle,
+ * simulation, benchmarks) and `tidy` (the repository lints itself). Tests start engines as child processes and worker
+ * threads, so every test file gets a process of its own, and two at a time are as many as two cores carry.
  */
 
 import { defineConfig } from "vitest/config";
@@ -36,12 +36,21 @@ export default defineConfig({
       },
       {
         test: {
+          name: "e2e",
+          include: ["server/test/e2e/**/*.test.ts"],
+          sequence: { groupOrder: 1 },
+          testTimeout: 180 * SECOND_MS,
+          hookTimeout: 120 * SECOND_MS,
+        },
+      },
+      {
+        test: {
           name: "system",
           include: ["server/test/**/*.test.ts"],
-          exclude: ["server/test/tidy.test.ts", "server/test/tidy/**"],
-          // Whole servers with their engines: one at a time, after the unit tests, so that timings stay predictable.
+          exclude: ["server/test/tidy.test.ts", "server/test/tidy/**", "server/test/e2e/**"],
+          // Whole servers under load, which are killed: one at a time, so that timings stay predictable.
           maxWorkers: 1,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
           testTimeout: 180 * SECOND_MS,
           hookTimeout: 120 * SECOND_MS,
         },

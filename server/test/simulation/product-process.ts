@@ -140,13 +140,8 @@ export class ProductProcess {
     return {
       address: "127.0.0.1:0",
       dataDir: this.dataDirectory,
-      log: {},
-      postgres: {},
-      ingest: {},
       eventLog: { segmentBytes: 1_048_576 },
       sink: { maxBatchEvents: this.#random.pick([250, 1000, 50_000]), lingerMs: this.#random.pick([0, 5, 20]) },
-      query: {},
-      shutdown: {},
       meters: [
         { ...meter, slug: "events", aggregation: "COUNT" },
         { ...meter, slug: "amount", aggregation: "SUM", valueProperty: "$.amount" },

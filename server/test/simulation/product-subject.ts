@@ -8,7 +8,7 @@
 import { flushCompileCache } from "node:module";
 import { setTimeout as delay } from "node:timers/promises";
 import { pino } from "pino";
-import { configSchema } from "../../src/app/config/schema.ts";
+import { loadConfig } from "../../src/app/config.ts";
 import { startProduct } from "../../src/app/product.ts";
 import { assert } from "../../src/kernel/assert.ts";
 import type { RollUpPace } from "../../src/meters/index.ts";
@@ -34,7 +34,14 @@ const ROLL_UP_PACE: Partial<RollUpPace> = {
   minDeletedChunks: 4,
 };
 
-const settings: unknown = JSON.parse(process.argv[2] ?? "{}");
+/** JSON text is a configuration file, too. */
+const { config } = loadConfig({
+  flags: { values: new Map(), file: "subject.yaml" },
+  env: {},
+  cwd: process.cwd(),
+  isTerminal: false,
+  readFile: () => process.argv[2] ?? "{}",
+});
 const tell = (message: FromSubject): void => void process.send?.(message);
 
 /** How often the sink's thread has ended; the product logs each end. */
@@ -79,7 +86,7 @@ process.on("message", (message: ToSubject) => {
 process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
 
 const product = await startProduct({
-  config: configSchema.parse(settings),
+  config,
   logger,
   version: "simulation",
   stepModule: new URL("./step-hook.ts", import.meta.url).href,
