@@ -77,7 +77,8 @@ const recurrenceInput = recurringPeriodInputSchema
   .openapi({ description: "At each of these times the balance is set to `amount` again." });
 
 const inputFields = {
-  amount: exactNumberSchema({ description: AMOUNT, minimum: 0, example: 100 }),
+  // Whoever makes grants checks that it is positive, because zero is refused as well.
+  amount: exactNumberSchema({ description: AMOUNT, example: 100 }).openapi({ minimum: 0 }),
   priority: priority.optional(),
   effectiveAt: timestampSchema(EFFECTIVE_AT),
   minRolloverAmount: exactNumberSchema({ description: `${MIN_ROLLOVER} Default 0.`, default: 0 }).optional(),

@@ -487,7 +487,7 @@ describe("refused", () => {
 
   test.each<[string, Record<string, unknown>, string, string]>([
     ["before the period", { effectiveAt: "2026-02-28T23:59:00Z" }, "$.effectiveAt", "2026-03-01T00:00:00Z"],
-    ["of a negative amount", { amount: -5 }, "$.amount", "at least 0"],
+    ["of a negative amount", { amount: -5 }, "$.amount", "greater than 0, not -5"],
     ["without a start", { effectiveAt: undefined }, "$.effectiveAt", "is missing"],
     ["with a negative roll-over", { maxRolloverAmount: -1 }, "$.maxRolloverAmount", "must be 0 or more"],
     ["that recurs in seconds", { recurrence: { interval: "PT30S" } }, "$.recurrence.interval", "whole minutes"],

@@ -66,7 +66,11 @@ export function grantOf(draft: GrantDraft, context: GrantContext, errors: InputE
   errors.storable(draft.annotations ?? null, `${field}.annotations`);
   const expiresAt = expiryInstant(draft, effectiveAt, field, errors);
   const minRollover = rollover(draft.minRolloverAmount ?? "0", `${field}.minRolloverAmount`, errors);
-  const maxRollover = rollover(draft.maxRolloverAmount, `${field}.maxRolloverAmount`, errors);
+  // By default it is the amount, of which one complaint is enough.
+  const maxRollover =
+    draft.maxRolloverAmount === draft.amount
+      ? amount
+      : rollover(draft.maxRolloverAmount, `${field}.maxRolloverAmount`, errors);
   if (effectiveAt === null) return null;
   const { expiration } = draft;
   return {
