@@ -178,7 +178,7 @@ export class Metrics {
   }
 
   /** The store with its queries timed. */
-  timed(store: EventStore): Pick<EventStore, "queryUsage" | "listEvents" | "listValues"> {
+  timed(store: EventStore): Pick<EventStore, "queryUsage" | "queryPhaseUsage" | "listEvents" | "listValues"> {
     const time = <Query, Result>(kind: string, run: (query: Query) => Promise<Result>) => {
       return async (query: Query): Promise<Result> => {
         const end = this.#querySeconds.startTimer({ kind });
@@ -192,6 +192,7 @@ export class Metrics {
     return {
       queryUsage: (query) =>
         time(`usage_${query.meter.aggregation.toLowerCase()}`, store.queryUsage.bind(store))(query),
+      queryPhaseUsage: time("phase_usage", store.queryPhaseUsage.bind(store)),
       listEvents: time("event_list", store.listEvents.bind(store)),
       listValues: time("values", store.listValues.bind(store)),
     };

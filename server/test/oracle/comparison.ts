@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from "node:util";
 import type {
   EventListQuery,
   EventStore,
+  PhaseUsageQuery,
   StoredEvent,
   UsageQuery,
   ValuesQuery,
@@ -16,6 +17,7 @@ import { ReferenceStore } from "../../src/engines/event-store/reference.ts";
 
 export type Question =
   | { readonly kind: "usage"; readonly query: UsageQuery }
+  | { readonly kind: "phases"; readonly query: PhaseUsageQuery }
   | { readonly kind: "list"; readonly query: EventListQuery }
   | { readonly kind: "values"; readonly query: ValuesQuery };
 
@@ -26,6 +28,8 @@ function ask(store: EventStore, question: Question): Promise<readonly unknown[]>
   switch (question.kind) {
     case "usage":
       return store.queryUsage(question.query);
+    case "phases":
+      return store.queryPhaseUsage(question.query);
     case "list":
       return store.listEvents(question.query);
     case "values":
@@ -105,6 +109,8 @@ function moved(question: Question, namespace: string): Question {
   switch (question.kind) {
     case "usage":
       return { kind: "usage", query: { ...question.query, meter: { ...question.query.meter, namespace } } };
+    case "phases":
+      return { kind: "phases", query: { ...question.query, meter: { ...question.query.meter, namespace } } };
     case "list":
       return { kind: "list", query: { ...question.query, namespace } };
     case "values":

@@ -7,6 +7,7 @@ import {
   type JsonPath,
   type MeterView,
   parseJsonPath,
+  type PhaseUsageQuery,
   type PositionVector,
   type TextFilter,
   type TimeFilter,
@@ -19,6 +20,7 @@ import { partitions, randomNumber, randomZone, texts, type World } from "./rando
 import type { Random } from "./random.ts";
 
 const aggregations: readonly Aggregation[] = ["SUM", "COUNT", "AVG", "MIN", "MAX", "UNIQUE_COUNT", "LATEST"];
+const MINUTE_MICROS = 60_000_000;
 const groupKeys: readonly string[] = ["value", "windowstart", "type", "count"];
 
 export const paths: readonly JsonPath[] = [
@@ -80,6 +82,22 @@ export function randomUsageQuery(
     upTo: randomPositions(random, world),
     ...(random.oneIn(6) && { storedBefore: randomInstant(random, world) }),
   };
+}
+
+/** A few series of random subjects and minutes under the meter, the filters and the positions of a usage query. */
+export function randomPhaseQuery(
+  random: Random,
+  world: World,
+  { meter, filters, upTo, rollUp }: UsageQuery,
+): PhaseUsageQuery {
+  const series = random.list(random.between(1, 6), () => ({
+    subjects: random.some([...world.subjects, "unknown"]),
+    bounds: random
+      .list(random.between(0, 8), () => randomInstant(random, world))
+      .map((at) => instantFromMicros(at - (at % MINUTE_MICROS)))
+      .toSorted((a, b) => a - b),
+  }));
+  return { meter, filters, upTo, series, ...(rollUp !== undefined && { rollUp }) };
 }
 
 export function randomListQuery(random: Random, world: World): EventListQuery {

@@ -14,7 +14,7 @@ import {
 import { instantFromMicros } from "../../src/kernel/instant.ts";
 import type { Period } from "../../src/kernel/period.ts";
 import { partitions, type World } from "./random-events.ts";
-import { randomInstant, randomMeter } from "./random-queries.ts";
+import { paths, randomInstant, randomMeter } from "./random-queries.ts";
 import type { Random } from "./random.ts";
 
 export interface RandomRollUp {
@@ -22,15 +22,22 @@ export interface RandomRollUp {
   readonly rollUp: RollUp;
 }
 
-/** `newId` hands out numbers that no roll-up or chunk had before. */
+/**
+ * `newId` hands out numbers that no roll-up or chunk had before. With `forPhases` the meter is a sum, and the first level that
+ * there can be is built, which answers for phases of customers.
+ */
 export async function randomRollUp(
   random: Random,
   world: World,
   store: RollUpStore,
   newId: () => number,
+  forPhases: boolean,
 ): Promise<RandomRollUp> {
-  const meter = randomMeter(random, world);
-  const chosen = random.some(LEVELS);
+  const found = randomMeter(random, world);
+  const meter: MeterView = forPhases
+    ? { ...found, aggregation: "SUM", valuePath: found.valuePath ?? random.pick(paths) }
+    : found;
+  const chosen = forPhases ? [...LEVELS.slice(0, 1), ...random.some(LEVELS.slice(1))] : random.some(LEVELS);
   const levels = chosen.length === 0 ? LEVELS.slice(0, 2) : chosen;
   const basis = { id: newId(), groupKeys: random.shuffled([...meter.groupBy.keys()]), levels };
   const steps = randomSteps(random, world);

@@ -15,6 +15,7 @@ import {
   createEventStore,
   encodeEvents,
   hotCover,
+  type PhaseUsageQuery,
   type RollUp,
   type RollUpEventStore,
   startChdbEngine,
@@ -25,7 +26,7 @@ import { assert } from "../../src/kernel/assert.ts";
 import { type Instant, instantFromMicros } from "../../src/kernel/instant.ts";
 import { compare, type Question } from "./comparison.ts";
 import { randomWorld } from "./random-events.ts";
-import { randomUsageQuery } from "./random-queries.ts";
+import { randomPhaseQuery, randomUsageQuery } from "./random-queries.ts";
 import { randomRollUp } from "./random-roll-ups.ts";
 import { Random } from "./random.ts";
 
@@ -68,6 +69,7 @@ let hot = 0;
 let hotWithRest = 0;
 let keptAnswers = 0;
 let questionsAsked = 0;
+let coveredPhases = 0;
 
 test.each(Array.from({ length: worldCount }, (_, index) => index))(
   `world %i of seed ${seed}: the store with roll-ups equals the reference without`,
@@ -88,7 +90,7 @@ test.each(Array.from({ length: worldCount }, (_, index) => index))(
     await store.insert(block, world.namespace);
     const questions: { readonly question: Question; readonly stores: readonly RollUpEventStore[] }[] = [];
     for (let count = 0; count < rollUpsPerWorld; count += 1) {
-      const { meter, rollUp } = await randomRollUp(random, world, store.rollUps, () => (lastId += 1));
+      const { meter, rollUp } = await randomRollUp(random, world, store.rollUps, () => (lastId += 1), count === 0);
       for (let query = 0; query < queriesPerRollUp; query += 1) {
         const asked = randomUsageQuery(random, world, meter);
         const usage = random.oneIn(2) ? { ...asked, rollUp } : { ...withoutEvents(asked, rollUp), rollUp };
@@ -102,6 +104,11 @@ test.each(Array.from({ length: worldCount }, (_, index) => index))(
         if (isHot) hot += 1;
         if (isHot && !isWhole) hotWithRest += 1;
         questionsAsked += 1;
+        if (meter.aggregation === "SUM" || meter.aggregation === "COUNT") {
+          const phases = randomPhaseQuery(random, world, usage);
+          questions.push({ question: { kind: "phases", query: phases }, stores: once });
+          if (isInRollUp(phases, rollUp)) coveredPhases += 1;
+        }
       }
     }
     const iterator = questions.values();
@@ -121,6 +128,17 @@ test.each(Array.from({ length: worldCount }, (_, index) => index))(
   },
 );
 
+/** Whether the roll-up has what the phases need: buckets of single minutes or shorter, by subject. */
+function isInRollUp({ filters, upTo }: PhaseUsageQuery, { coverage, levels }: RollUp): boolean {
+  const isCovered = [...coverage].every(([partition, offset]) => offset <= (upTo.get(partition) ?? -1));
+  return (
+    isCovered &&
+    levels.some(({ grain, bySubject, byGroups }) => {
+      return bySubject && (byGroups || filters.size === 0) && (grain === "MICROSECOND" || grain === "MINUTE");
+    })
+  );
+}
+
 /** The same question as of the roll-up's coverage, within bounds of days, so that buckets often answer it alone. */
 function withoutEvents(query: UsageQuery, rollUp: RollUp): UsageQuery {
   const day = (at: Instant): Instant => instantFromMicros(Math.floor(at / DAY_MICROS) * DAY_MICROS);
@@ -134,6 +152,7 @@ test("many of the questions were answered from roll-ups, and of those many from 
   expect(hotWithRest).toBeGreaterThan(questionsAsked / 40);
   expect(keptAnswers).toBeGreaterThan(0);
   expect(covered).toBeGreaterThan(questionsAsked / 10);
+  expect(coveredPhases).toBeGreaterThan(worldCount);
 });
 
 test("a roll-up that differs from its events is found, and one that does not is not", async () => {
@@ -149,7 +168,7 @@ test("a roll-up that differs from its events is found, and one that does not is 
   const always = { from: instantFromMicros(0), to: instantFromMicros(7_258_118_400_000_000) };
   let isFound = false;
   for (let count = 0; count < rollUpsPerWorld; count += 1) {
-    const { meter, rollUp } = await randomRollUp(random, world, store.rollUps, () => (lastId += 1));
+    const { meter, rollUp } = await randomRollUp(random, world, store.rollUps, () => (lastId += 1), false);
     for (const level of rollUp.levels) {
       expect(await store.rollUps.differences(rollUp, meter, level, always, 10)).toEqual([]);
     }

@@ -105,14 +105,18 @@ async function makeEntitlements(): Promise<void> {
     await done("POST", "/api/v1/features", { key: slug, name: slug, meterSlug: slug });
   }
   for (const key of CUSTOMERS) {
-    const subjectKeys = key === "anna" ? [`${key}-1`, "shared"] : [`${key}-1`];
+    const subjectKeys = key === "anna" ? [`${key}-1`, "shared"] : [`${key}-1`, `${key}-2`];
     await done("POST", "/api/v1/customers", { key, name: key, usageAttribution: { subjectKeys } });
     for (const subject of [key, ...subjectKeys]) books.owners.set(subject, key);
     for (const kind of KINDS) {
       const text = await done("POST", `/api/v2/customers/${key}/entitlements`, {
         type: "metered",
         featureKey: kind.toLowerCase(),
-        usagePeriod: { interval: pick(["PT1H", "DAY"]) },
+        // Customers sign up at different minutes.
+        usagePeriod: {
+          interval: pick(["PT1H", "DAY"]),
+          anchor: formatInstant(instantFromMicros(clock.now() - below(90) * microsPerMinute)),
+        },
         preserveOverageAtReset: below(2) === 0,
         grants: [grantInput(), grantInput()],
       });

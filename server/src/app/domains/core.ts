@@ -12,7 +12,10 @@ import type { Config } from "../config.ts";
 import type { Metrics } from "../metrics.ts";
 
 /** What domains ask of stored events; queries are timed for the metrics. */
-export type DomainStore = Pick<EventStore, "queryUsage" | "listEvents" | "listValues" | "countBySubject" | "progress">;
+export type DomainStore = Pick<
+  EventStore,
+  "queryUsage" | "queryPhaseUsage" | "listEvents" | "listValues" | "countBySubject" | "progress"
+>;
 
 /** What balances in memory ask of the sink, whose reports feed them. */
 export interface UsageFeedControl {

@@ -36,6 +36,7 @@ import {
   text,
   wholeNumber,
 } from "./sql/listing.ts";
+import { phaseUsages, phaseUsageStatement, placesOf } from "./sql/phase-usage.ts";
 import { bucketRow, bucketRowsStatement } from "./sql/roll-up-rows.ts";
 import { runningQueriesStatement, runningQuery } from "./sql/running-queries.ts";
 import { subjectCount, subjectCountsStatement } from "./sql/subject-counts.ts";
@@ -45,6 +46,8 @@ import { valuesStatement } from "./sql/values.ts";
 import type {
   EventListQuery,
   EventStore,
+  PhaseUsage,
+  PhaseUsageQuery,
   QueryProgress,
   RowBlock,
   StoredEvent,
@@ -248,6 +251,12 @@ class ClickHouseStore implements RollUpEventStore {
     const rows = usageRows(query, hot ?? (await this.#computed(query)));
     if (rows.length > (query.maxRows ?? Number.POSITIVE_INFINITY)) throw tooLarge();
     return rows;
+  }
+
+  async queryPhaseUsage(query: PhaseUsageQuery): Promise<readonly PhaseUsage[]> {
+    const places = placesOf(query);
+    if (places === null) return [];
+    return phaseUsages(query, places, await this.#rows(phaseUsageStatement(query, places)));
   }
 
   async listEvents(query: EventListQuery): Promise<readonly StoredEvent[]> {

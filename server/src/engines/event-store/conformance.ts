@@ -10,6 +10,7 @@ import { assert } from "../../kernel/assert.ts";
 import { Fixture, PositionSequence } from "./conformance/fixture.ts";
 import { groupConformance } from "./conformance/groups.ts";
 import { listingConformance } from "./conformance/listing.ts";
+import { phaseUsageConformance } from "./conformance/phase-usage.ts";
 import { positionConformance } from "./conformance/positions.ts";
 import { subjectCountConformance } from "./conformance/subject-counts.ts";
 import { valueConformance } from "./conformance/values.ts";
@@ -56,5 +57,6 @@ export function eventStoreConformance(name: string, open: () => Promise<OpenedSt
     groupConformance(fixtures);
     listingConformance(fixtures);
     subjectCountConformance(fixtures);
+    phaseUsageConformance(fixtures);
   });
 }

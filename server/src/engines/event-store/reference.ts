@@ -29,6 +29,8 @@ import type {
   EventStore,
   ListPosition,
   MeterView,
+  PhaseUsage,
+  PhaseUsageQuery,
   PositionVector,
   QueryProgress,
   RowBlock,
@@ -133,6 +135,18 @@ export class ReferenceStore implements EventStore {
       throw new Fault("too_large", "result_too_large", "The result has too many rows.");
     }
     return result.toSorted(compareRows);
+  }
+
+  async queryPhaseUsage({ series, meter, filters, upTo }: PhaseUsageQuery): Promise<readonly PhaseUsage[]> {
+    const shared = { meter, filters, upTo, groupBySubject: false, groupByCustomer: false, groupBy: [] };
+    return series.flatMap(({ subjects, bounds }, index) =>
+      bounds.slice(1).flatMap((to, phase) => {
+        const from = bounds[phase] ?? to;
+        const rows = this.#rows.filter((row) => isCounted(row, { ...shared, subjects, from, to }));
+        const value = rows.length === 0 ? null : aggregate(rows, meter, this.#aggregateLimit);
+        return value === null ? [] : [{ series: index, phase, value }];
+      }),
+    );
   }
 
   async listEvents(query: EventListQuery): Promise<readonly StoredEvent[]> {

@@ -119,6 +119,35 @@ export interface UsageRow {
   readonly groups: readonly string[];
 }
 
+/** Whose usage to add up, over which phases. */
+export interface PhaseSeries {
+  readonly subjects: readonly string[];
+  /** Whole minutes, ascending: phase `i` is `[bounds[i], bounds[i + 1])`. Equal bounds have a phase without usage between them. */
+  readonly bounds: readonly Instant[];
+}
+
+/** What a meter says of many customers at once, of each in phases of its own. */
+export interface PhaseUsageQuery {
+  /** A SUM or COUNT meter: what adds up over subjects. */
+  readonly meter: MeterView;
+  /** A subject may be in several series and counts in each of them. */
+  readonly series: readonly PhaseSeries[];
+  /** Conditions by key of `meter.groupBy`; all of them must hold. */
+  readonly filters: ReadonlyMap<string, TextFilter>;
+  readonly upTo: PositionVector;
+  /** What of the meter is rolled up; changes how long the answer takes, never the answer. */
+  readonly rollUp?: RollUp;
+}
+
+/** The usage of one phase. */
+export interface PhaseUsage {
+  /** Index of the query's series, and that of the phase in it. */
+  readonly series: number;
+  readonly phase: number;
+  /** Canonical text of the exact decimal. */
+  readonly value: string;
+}
+
 /** Where a page of a listing starts: strictly after this row in the listing's order. */
 export interface ListPosition {
   readonly sortValue: Instant;
@@ -200,6 +229,11 @@ export interface EventStore {
   eventsAt(partition: number, offsets: readonly number[]): Promise<readonly StoredEvent[]>;
   /** Rejects with the fault `aggregate_overflow` rather than return a wrong number. */
   queryUsage(query: UsageQuery): Promise<readonly UsageRow[]>;
+  /**
+   * The usage of all phases in one reading, by series and phase; phases without usage are left out. Rejects with the fault
+   * `aggregate_overflow` rather than return a wrong number.
+   */
+  queryPhaseUsage(query: PhaseUsageQuery): Promise<readonly PhaseUsage[]>;
   listEvents(query: EventListQuery): Promise<readonly StoredEvent[]>;
   /** Distinct values, ascending in byte order. */
   listValues(query: ValuesQuery): Promise<readonly string[]>;

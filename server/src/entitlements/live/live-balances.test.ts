@@ -140,7 +140,7 @@ class World {
   constructor(seed: number) {
     this.#state = seed;
     for (const customerId of ["a", "b", "c"]) {
-      for (const part of ["1", "2"]) this.#owners.set(customerId + part, customerId);
+      for (const part of ["1", "2", "3"].slice(0, 1 + this.below(3))) this.#owners.set(customerId + part, customerId);
       for (const kind of KINDS) {
         this.#entitled.push({
           id: `${customerId} ${kind}`,
@@ -297,10 +297,12 @@ class World {
   #randomTerms(gauge: boolean): Terms {
     const interval = parseDuration(["PT1H", "P1D", "PT7H"][this.below(3)] ?? "");
     assert(interval !== null, "the durations are valid");
-    const from = instantFromMicros(START + (this.below(3) - 1) * 30 * microsPerMinute);
+    // Hardly two of them have a boundary in the same minute.
+    const from = instantFromMicros(START + (this.below(90) - 45) * microsPerMinute);
+    const anchor = this.below(2) === 0 ? from : instantFromMicros(from - this.below(2_000) * microsPerMinute);
     return {
       measureUsageFrom: from,
-      usagePeriod: { interval, anchor: from },
+      usagePeriod: { interval, anchor },
       resets: [],
       preserveOverageAtReset: this.below(2) === 0,
       isSoftLimit: this.below(4) === 0,
@@ -429,13 +431,19 @@ async function turn(): Promise<void> {
 }
 
 /** The store with answers that take a while, computed at the beginning or at the end of it. */
-function slow(store: ReferenceStore): Pick<EventStore, "queryUsage" | "listEvents"> {
+function slow(store: ReferenceStore): Pick<EventStore, "queryUsage" | "queryPhaseUsage" | "listEvents"> {
   return {
     queryUsage: async (query) => {
       await turn();
       const rows = await store.queryUsage(query);
       await turn();
       return rows;
+    },
+    queryPhaseUsage: async (query) => {
+      await turn();
+      const usages = await store.queryPhaseUsage(query);
+      await turn();
+      return usages;
     },
     listEvents: async (query) => {
       await turn();

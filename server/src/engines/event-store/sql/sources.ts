@@ -5,13 +5,20 @@
 
 import { assert } from "../../../kernel/assert.ts";
 import type { JsonPath } from "../json-path.ts";
-import type { LevelPart } from "../roll-ups/cover.ts";
+import type { Cover, LevelPart } from "../roll-ups/cover.ts";
 import type { RollUp } from "../roll-ups/roll-up.ts";
 import type { CustomerSubjects, MeterView, UsageQuery } from "../store.ts";
 import { type AggregationSql, COMBINED, STATE_COLUMNS, type StateColumn } from "./aggregations/aggregation.ts";
 import { canonicalText, hasText, scalarAt } from "./extract.ts";
-import { isOneOf, meterConditions, textCondition, type TextSubject } from "./filters.ts";
-import { allOf, type Binder, integer } from "./fragment.ts";
+import {
+  eventPeriodCondition,
+  isOneOf,
+  meterConditions,
+  positionCondition,
+  textCondition,
+  type TextSubject,
+} from "./filters.ts";
+import { allOf, type Binder, instant, integer } from "./fragment.ts";
 import { rollUpCondition, rollUpGroup } from "./roll-up-rows.ts";
 import { EVENTS_TABLE, ROLL_UPS_TABLE } from "./table.ts";
 import { NO_OFFSET, windowColumns } from "./window-columns.ts";
@@ -31,8 +38,47 @@ export interface Source {
   readonly states: (aggregation: AggregationSql) => readonly (readonly [StateColumn, string])[];
 }
 
+/** A source of stored rows. */
+export interface StoredSource extends Source {
+  /** The subject of a row, and its time in microseconds: of an event, or of the start of a bucket. */
+  readonly subject: string;
+  readonly micros: string;
+}
+
+/** Everything stored that the query sees. */
+export function storedEvents(binder: Binder, query: UsageQuery): StoredSource {
+  return eventsOf(binder, query, eventConditions(query));
+}
+
+/** The same in parts: what the roll-up answers for, the events around its buckets, and those after its coverage. */
+export function coveredSources(
+  binder: Binder,
+  query: UsageQuery,
+  rollUp: RollUp,
+  cover: Cover,
+): readonly StoredSource[] {
+  const { parts, edges, hasTail } = cover;
+  const sources: StoredSource[] = [];
+  if (parts.length > 0) sources.push(rollUpRows(binder, query, rollUp, parts));
+  if (edges.length > 0) {
+    const conditions = [positionCondition(rollUp.coverage), eventPeriodCondition(edges)];
+    sources.push(eventsOf(binder, query, conditions));
+  }
+  if (hasTail) {
+    const conditions = [...eventConditions(query), `NOT (${positionCondition(rollUp.coverage)})`];
+    sources.push(eventsOf(binder, query, conditions));
+  }
+  return sources;
+}
+
+function eventConditions(query: UsageQuery): readonly string[] {
+  const conditions = [positionCondition(query.upTo)];
+  if (query.storedBefore !== undefined) conditions.push(`stored_at < ${instant(query.storedBefore)}`);
+  return conditions;
+}
+
 /** The stored events that the query and the conditions leave. */
-export function eventsOf(binder: Binder, query: UsageQuery, conditions: readonly string[]): Source {
+function eventsOf(binder: Binder, query: UsageQuery, conditions: readonly string[]): StoredSource {
   const { meter } = query;
   const tagged = meter.valuePath === undefined ? "''" : scalarAt(binder, meter.valuePath);
   const all = [
@@ -46,6 +92,8 @@ export function eventsOf(binder: Binder, query: UsageQuery, conditions: readonly
   ];
   return {
     from: `${EVENTS_TABLE} WHERE ${allOf(all)}`,
+    subject: "subject",
+    micros: "toUnixTimestamp64Micro(time)",
     events: "count()",
     first: "toUnixTimestamp64Micro(min(time))",
     last: "toUnixTimestamp64Micro(max(time))",
@@ -58,7 +106,7 @@ export function eventsOf(binder: Binder, query: UsageQuery, conditions: readonly
 }
 
 /** Rows of the roll-up, of whole buckets only. */
-export function rollUpRows(binder: Binder, query: UsageQuery, rollUp: RollUp, parts: readonly LevelPart[]): Source {
+function rollUpRows(binder: Binder, query: UsageQuery, rollUp: RollUp, parts: readonly LevelPart[]): StoredSource {
   const groupText = (key: string): TextSubject => rollUpGroup(rollUp.groupKeys.indexOf(key));
   const conditions = [
     rollUpCondition(rollUp, parts),
@@ -67,6 +115,8 @@ export function rollUpRows(binder: Binder, query: UsageQuery, rollUp: RollUp, pa
   ];
   return {
     from: `${ROLL_UPS_TABLE} AS r WHERE ${allOf(conditions)}`,
+    subject: "r.subject",
+    micros: "r.bucket",
     ...MERGED,
     first: "min(r.bucket + r.first_after)",
     last: "max(r.bucket + r.last_after)",

@@ -17,11 +17,10 @@ import { MICROS_PER_MINUTE, windowSpan } from "../windows.ts";
 import type { Cell } from "./aggregations/aggregation.ts";
 import { AGGREGATIONS } from "./aggregations/index.ts";
 import { compareUtf8 } from "./byte-order.ts";
-import { eventPeriodCondition, positionCondition } from "./filters.ts";
 import type { Statement } from "./fragment.ts";
-import { Binder, instant } from "./fragment.ts";
+import { Binder } from "./fragment.ts";
 import { wholeNumber } from "./listing.ts";
-import { eventsOf, groupCount, groupName, rollUpRows, type Source, unionOf } from "./sources.ts";
+import { coveredSources, groupCount, groupName, type Source, storedEvents, unionOf } from "./sources.ts";
 import { stateCells, usageState } from "./roll-up-rows.ts";
 import { NO_OFFSET } from "./window-columns.ts";
 
@@ -38,12 +37,9 @@ export function usageStatement(query: UsageQuery): Statement {
   const cover = query.rollUp === undefined ? null : coverOf(query, query.rollUp);
   const binder = new Binder();
   if (query.rollUp === undefined || cover === null) {
-    return binder.statement(select(binder, query, eventsOf(binder, query, eventConditions(query)), "cells"));
+    return binder.statement(select(binder, query, storedEvents(binder, query), "cells"));
   }
-  const sources = [
-    rollUpRows(binder, query, query.rollUp, cover.parts),
-    ...coveredEvents(binder, query, query.rollUp, cover),
-  ];
+  const sources = coveredSources(binder, query, query.rollUp, cover);
   const [only] = sources;
   if (only !== undefined && sources.length === 1) {
     return { ...binder.statement(select(binder, query, only, "cells")), settings: SMALL_READ, isLasting: true };
@@ -55,10 +51,7 @@ export function usageStatement(query: UsageQuery): Statement {
 /** The statement that reads a cover as states, which are added up elsewhere: several rows may be about the same window and groups. */
 export function statesStatement(query: UsageQuery, rollUp: RollUp, cover: Cover): Statement {
   const binder = new Binder();
-  const sources = [
-    ...(cover.parts.length === 0 ? [] : [rollUpRows(binder, query, rollUp, cover.parts)]),
-    ...coveredEvents(binder, query, rollUp, cover),
-  ];
+  const sources = coveredSources(binder, query, rollUp, cover);
   const branches = sources.map((source) => select(binder, query, source, "states"));
   const groups = Array.from({ length: groupCount(query) }, (_, index) => groupName(index));
   const places = ["events", "first_time", "last_time", "window_number", "window_offset", ...groups];
@@ -75,27 +68,6 @@ export function placedState(query: UsageQuery, cells: readonly Cell[]): PlacedSt
     place: cells.slice(COLUMNS_BEFORE_WINDOW, afterGroups),
     state: usageState(wholeNumber(events), [wholeNumber(first), wholeNumber(last)], cells.slice(afterGroups)),
   };
-}
-
-/** The events that the roll-up does not answer for: around its buckets, and after its coverage. */
-function coveredEvents(binder: Binder, query: UsageQuery, rollUp: RollUp, cover: Cover): readonly Source[] {
-  const { edges, hasTail } = cover;
-  const sources: Source[] = [];
-  if (edges.length > 0) {
-    const conditions = [positionCondition(rollUp.coverage), eventPeriodCondition(edges)];
-    sources.push(eventsOf(binder, query, conditions));
-  }
-  if (hasTail) {
-    const conditions = [...eventConditions(query), `NOT (${positionCondition(rollUp.coverage)})`];
-    sources.push(eventsOf(binder, query, conditions));
-  }
-  return sources;
-}
-
-function eventConditions(query: UsageQuery): readonly string[] {
-  const conditions = [positionCondition(query.upTo)];
-  if (query.storedBefore !== undefined) conditions.push(`stored_at < ${instant(query.storedBefore)}`);
-  return conditions;
 }
 
 /**

@@ -8,6 +8,8 @@
 import type {
   CustomerSubjects,
   EventStore,
+  PhaseSeries,
+  PhaseUsage,
   PositionVector,
   RollUp,
   StoredEvent,
@@ -16,7 +18,6 @@ import type {
 } from "../../../engines/event-store/index.ts";
 import { usageOfEvents, type WatchedUsage } from "../../../events/index.ts";
 import { assert } from "../../../kernel/assert.ts";
-import { Decimal } from "../../../kernel/decimal.ts";
 import type { Instant } from "../../../kernel/instant.ts";
 import type { UsageEntry } from "../phase-usage.ts";
 
@@ -27,7 +28,7 @@ const LISTED_EVENTS = 200;
 const LISTED_PAGES = 5;
 
 export interface UsageReadsOptions {
-  readonly store: Pick<EventStore, "queryUsage" | "listEvents">;
+  readonly store: Pick<EventStore, "queryUsage" | "queryPhaseUsage" | "listEvents">;
   /** The usage to read, and what of its meter is rolled up. */
   readonly usage: WatchedUsage;
   readonly rollUp: RollUp | null;
@@ -47,15 +48,18 @@ export class UsageReads {
     this.#options = options;
   }
 
-  /** SUM and COUNT in `[from, to)` by customer id; a customer without usage is missing. */
-  async totals(
-    customers: readonly CustomerSubjects[],
-    from: Instant,
-    to: Instant,
-  ): Promise<ReadonlyMap<string, Decimal>> {
-    if (from >= to) return new Map();
-    const rows = await this.#options.store.queryUsage(this.#query(customers, { from, to }));
-    return new Map(rows.map((row) => [row.customerId ?? "", Decimal.of(row.value)]));
+  /** SUM and COUNT in `[from, to)`; null when there is no usage. */
+  async total(customer: CustomerSubjects, from: Instant, to: Instant): Promise<string | null> {
+    if (from >= to) return null;
+    const rows = await this.#options.store.queryUsage(this.#query([customer], { from, to }));
+    return rows[0]?.value ?? null;
+  }
+
+  /** SUM and COUNT of each phase of each series; what is missing has no usage. */
+  async phases(series: readonly PhaseSeries[]): Promise<readonly PhaseUsage[]> {
+    const { store, usage, rollUp, upTo } = this.#options;
+    const { meter, filters } = usage;
+    return await store.queryPhaseUsage({ meter, filters, series, upTo, ...(rollUp === null ? {} : { rollUp }) });
   }
 
   /** SUM and COUNT from `from` on by customer id, minute by minute. */
