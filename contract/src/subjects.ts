@@ -108,10 +108,11 @@ export const upsertSubjectRoute = createRoute({
   request: {
     body: {
       required: true,
-      description: "The subjects.",
+      description: "The subjects, at most 1,000.",
       content: {
         "application/json": {
-          schema: z.array(subjectUpsertSchema),
+          // They are one transaction, for which everything else that is written waits.
+          schema: z.array(subjectUpsertSchema).max(1_000),
           example: [{ key: "customer-1", displayName: "ACME Inc." }],
         },
       },

@@ -22,11 +22,14 @@ export function featureConformance(engine: FixtureEngine): void {
     let clock: ManualClock;
     let meters: MeterService;
     let features: FeatureService;
+    /** Ids of features that outlive their being archived. */
+    let inUse: ReadonlySet<string>;
 
     const open = (namespace: string) => {
       const newId = createUlidSource(clock, (count) => crypto.getRandomValues(new Uint8Array(count)));
       const options = { db: fixture.store.db, namespace, clock, newId };
-      const ownMeters = new MeterService({ ...options, reservedEventTypes: [], users: [featureUses] });
+      const uses = featureUses(async (_, ids) => await Promise.resolve(new Set(ids.filter((id) => inUse.has(id)))));
+      const ownMeters = new MeterService({ ...options, reservedEventTypes: [], users: [uses] });
       return { meters: ownMeters, features: new FeatureService({ ...options, meters: ownMeters }) };
     };
     const keys = async (query: Partial<Parameters<FeatureService["list"]>[0]> = {}) =>
@@ -39,6 +42,7 @@ export function featureConformance(engine: FixtureEngine): void {
     });
     beforeEach(async () => {
       await emptyTables(fixture.store);
+      inUse = new Set();
       clock = new ManualClock(START);
       ({ meters, features } = open("default"));
     });
@@ -166,6 +170,21 @@ export function featureConformance(engine: FixtureEngine): void {
         kind: "not_found",
         code: "meter_not_found",
       });
+    });
+
+    test("a meter stays as long as something uses archived features of it", async () => {
+      await makeMeter("calls");
+      const draft = { name: "A", meterSlug: "calls", meterGroupByFilters: { model: "x" } };
+      const { id } = await features.create({ key: "a", ...draft });
+      await features.archive("a");
+      inUse = new Set([id]);
+      await expect(meters.delete("calls")).rejects.toThrow(/entitlements of the archived feature "a"/u);
+      await expect(meters.update("calls", { groupBy: {} })).rejects.toMatchObject({
+        code: "meter_in_use",
+        fields: [{ field: "$.groupBy.model" }],
+      });
+      inUse = new Set();
+      await meters.delete("calls");
     });
 
     test("a feature and the deletion of its meter at once do not both succeed", async () => {

@@ -174,12 +174,25 @@ export class FeatureService {
   }
 }
 
-/** What uses a meter among live features, for whoever wants to delete the meter or to change its group-by keys. */
-export async function featureUses(tx: Transaction<Database>, meterId: string): Promise<readonly MeterUse[]> {
-  return (await featuresOfMeter(tx, meterId)).map((feature) => ({
-    by: `feature "${feature.key}"`,
-    groupByKeys: usedGroupByKeys(feature),
-  }));
+/** Which of these features are used by something that outlives their being archived, such as entitlements. */
+export type FeaturesInUse = (tx: Transaction<Database>, featureIds: readonly string[]) => Promise<ReadonlySet<string>>;
+
+/**
+ * What uses a meter, for whoever wants to delete the meter or to change its group-by keys: live features, and archived ones
+ * that are still in use.
+ */
+export function featureUses(inUse: FeaturesInUse) {
+  return async (tx: Transaction<Database>, meterId: string): Promise<readonly MeterUse[]> => {
+    const features = await featuresOfMeter(tx, meterId);
+    const archivedIds = features.filter(({ archivedAt }) => archivedAt !== null).map(({ id }) => id);
+    const used = archivedIds.length === 0 ? new Set() : await inUse(tx, archivedIds);
+    return features.flatMap((feature) => {
+      const { id, key, archivedAt } = feature;
+      if (archivedAt !== null && !used.has(id)) return [];
+      const by = archivedAt === null ? `feature "${key}"` : `entitlements of the archived feature "${key}"`;
+      return [{ by, groupByKeys: usedGroupByKeys(feature) }];
+    });
+  };
 }
 
 /** Kept from being deleted or changed until the transaction ends. */

@@ -109,13 +109,13 @@ export async function countFeatures(db: Kysely<Database>, namespace: string, que
   return row.count;
 }
 
-/** The live features of a meter, by key. */
+/** The features of a meter, archived ones too, by key. */
 export async function featuresOfMeter(db: Kysely<Database>, meterId: string): Promise<readonly Feature[]> {
   // Why: whether a meter may be deleted or lose a group-by key.
   const rows = await features(db)
     .where("feature.meter_id", "=", meterId)
-    .where("feature.archived_at", "is", null)
     .orderBy("feature.key")
+    .orderBy("feature.id")
     .execute();
   return rows.map(featureFromRow);
 }

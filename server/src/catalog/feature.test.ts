@@ -44,6 +44,11 @@ describe("a draft", () => {
     ["with NUL in the name", { name: "a\0" }, ["invalid_text $.name"]],
     ["with half a pair in the metadata", { metadata: { a: "\ud800" } }, ["invalid_text $.metadata.a"]],
     [
+      "with a pair cut in two in the metadata",
+      { metadata: { "\ud83d": "\ude00" } },
+      ["invalid_text $.metadata.\ud83d", "invalid_text $.metadata.\ud83d"],
+    ],
+    [
       "with filters and no meter",
       { meterSlug: undefined, meterGroupByFilters: { a: "x" } },
       ["filter_without_meter $.meterGroupByFilters"],

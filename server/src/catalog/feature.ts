@@ -213,7 +213,9 @@ export function onlyText(filter: FilterString): string | undefined {
 function textErrors(draft: FeatureDraft): readonly FieldError[] {
   return storableErrors([
     ["$.name", draft.name],
-    ...Object.entries(draft.metadata ?? {}).map(([key, text]): [string, string] => [`$.metadata.${key}`, key + text]),
+    ...Object.entries(draft.metadata ?? {}).flatMap((entry) =>
+      entry.map((text): [string, string] => [`$.metadata.${entry[0]}`, text]),
+    ),
     ...Object.entries(draft.meterGroupByFilters ?? {}).map(([key, text]): [string, string] => [
       `$.meterGroupByFilters.${key}`,
       text,

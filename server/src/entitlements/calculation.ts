@@ -78,7 +78,7 @@ export class Calculation {
   async state(basis: Basis, at: Instant, upTo?: PositionVector, start?: EngineState): Promise<EngineState> {
     const { terms } = basis;
     const from = start ?? initialState(terms);
-    const needed = phases(terms, from, at);
+    const needed = phases(terms, from, at, MAX_PHASES + 1);
     refuseTooMany(needed.length);
     const reader = this.#reader(basis, upTo);
     const usages = terms.gauge ? await reader.ofLastPhase(needed) : await reader.ofPhases(needed);
@@ -90,7 +90,7 @@ export class Calculation {
     const basis = await this.basis(entitlement);
     const { terms } = basis;
     const start = initialState(terms);
-    const pieces = historyPieces(terms, start, request);
+    const pieces = historyPieces(terms, start, request, MAX_PHASES + 1);
     refuseTooMany(pieces.length);
     const usages = await this.#reader(basis, upTo).ofPhases(pieces);
     return history(terms, start, request, (index) => usageAt(usages, index));
@@ -153,6 +153,6 @@ function usageAt<Usage>(usages: readonly Usage[], index: number): Usage {
 
 function refuseTooMany(count: number): void {
   if (count <= MAX_PHASES) return;
-  const message = `the time lies ${count} usage periods and recurrences after the start; ask for an earlier one`;
+  const message = `the time lies more than ${MAX_PHASES} usage periods and recurrences after the start; ask for an earlier one`;
   throw new Fault("validation", "too_many_periods", message);
 }

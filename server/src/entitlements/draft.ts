@@ -4,12 +4,14 @@ import { isStorableText, type StringMap } from "../engines/state-store/index.ts"
 import { assert } from "../kernel/assert.ts";
 import { Decimal } from "../kernel/decimal.ts";
 import type { Instant } from "../kernel/instant.ts";
-import { type Conversion, floorToMinute } from "./engine/index.ts";
+import { type Conversion, floorToMinute, phases } from "./engine/index.ts";
 import { pointAtOrBefore, utcRecurrence } from "./engine/time.ts";
 import {
   type Entitlement,
   type EntitlementType,
+  isMetered,
   type MeteredFields,
+  termsOf,
   type UsagePeriod,
   usagePeriodAt,
 } from "./entitlement.ts";
@@ -59,6 +61,9 @@ export interface NewEntitlement {
   readonly grants: readonly EntitlementGrant[];
 }
 
+/** Half of what a balance is computed over, so that it can be read for as long again: eleven years of hours. */
+const MAX_PAST_PERIODS = 100_000;
+
 /** The entitlement that a draft describes. Fault: `invalid_entitlement`, or the one error's own code. */
 export function newEntitlement(draft: EntitlementDraft, context: DraftContext): NewEntitlement {
   const { now, feature, managed } = context;
@@ -95,6 +100,7 @@ export function newEntitlement(draft: EntitlementDraft, context: DraftContext): 
     deletedAt: null,
   };
   const grants = grantsOf(draft, entitlement, context, errors);
+  refuseTooLong(entitlement, now, errors);
   errors.throwIfAny("invalid_entitlement");
   return { entitlement, grants };
 }
@@ -182,6 +188,18 @@ function measureInstant(
   }
   const instant = errors.instant(measureUsageFrom, "$.measureUsageFrom");
   return instant === null ? null : floorToMinute(instant);
+}
+
+/**
+ * Refuses an entitlement that would begin with more usage periods than a balance is computed over. Not with an interval that
+ * was refused already, because less than an hour makes far more of them.
+ */
+function refuseTooLong(entitlement: Entitlement, now: Instant, errors: InputErrors): void {
+  if (!isMetered(entitlement) || !isAtLeastAnHour(entitlement.usagePeriod.interval)) return;
+  const terms = termsOf(entitlement, [], false);
+  if (phases(terms, { at: terms.measureUsageFrom }, now, MAX_PAST_PERIODS + 1).length <= MAX_PAST_PERIODS) return;
+  const message = `"measureUsageFrom" must not lie more than ${MAX_PAST_PERIODS} usage periods back; use a later one, or longer periods`;
+  errors.add("too_many_periods", message, "$.measureUsageFrom");
 }
 
 /** The start of the usage period that contains `at`, however long usage periods had been recurring. */

@@ -30,4 +30,4 @@ export { activeMeteredIds, loadLiveTerms } from "./live/reading/loading.ts";
 export { entitlementOperations } from "./http/operations.ts";
 export { customerEntitlementBody, subjectEntitlementBody, valueBody } from "./http/wire.ts";
 export { EntitlementService } from "./service.ts";
-export { entitlementsWithIds } from "./store.ts";
+export { entitlementsWithIds, featuresWithUnended } from "./store.ts";

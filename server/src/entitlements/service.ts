@@ -278,7 +278,8 @@ function refuseManaged({ managedBy }: Entitlement): void {
 function refuseOverride(old: Entitlement, now: Instant): void {
   refuseManaged(old);
   const end = endOf(old);
-  if (end !== null && end <= now) {
+  // It may have been deleted after `now` was read, while this waited for its turn.
+  if (end !== null && (old.deletedAt !== null || end <= now)) {
     const message = `entitlement ${old.id} ended at ${formatInstant(end)} and cannot be overridden; create a new one`;
     throw new Fault("validation", "entitlement_ended", message);
   }

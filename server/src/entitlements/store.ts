@@ -227,6 +227,25 @@ export async function lockUnended(
   return rows.map(({ id }) => id);
 }
 
+/** Those of the features that have entitlements, scheduled ones too, which neither ended before the instant nor are deleted. */
+export async function featuresWithUnended(
+  db: Kysely<Database>,
+  featureIds: readonly string[],
+  at: Instant,
+): Promise<ReadonlySet<string>> {
+  if (featureIds.length === 0) return new Set();
+  // Why: what their usage is counted by must neither go nor change under them.
+  const rows = await db
+    .selectFrom("entitlement")
+    .select("feature_id")
+    .distinct()
+    .where("feature_id", "in", featureIds)
+    .where("deleted_at", "is", null)
+    .where((where) => where.or([where("active_to", "is", null), where("active_to", ">", at)]))
+    .execute();
+  return new Set(rows.map(({ feature_id }) => feature_id));
+}
+
 /** Counts a change of what the entitlement's balance is computed from. */
 export async function bumpRevision(tx: Transaction<Database>, id: string, at: Instant): Promise<void> {
   // Why: whatever was computed for an older revision is void.

@@ -103,3 +103,16 @@ test("meters of event types are the living ones by slug; a type with NUL has non
   expect(found.map(({ slug }) => slug)).toEqual(["of_a", "of_b"]);
   expect(await meters.ofEventTypes(["of\0"])).toEqual([]);
 });
+
+test.each<readonly [string, Partial<SeededMeter> & { readonly metadata?: Readonly<Record<string, string>> }]>([
+  ["$.name", { name: "a\0" }],
+  ["$.eventType", { eventType: "a\ud800" }],
+  ["$.metadata.a", { metadata: { a: "\ud800" } }],
+  ["$.metadata.\ud83d", { metadata: { "\ud83d": "\ude00" } }],
+])("texts that the store cannot hold are refused in %s", async (field, part) => {
+  const refused = meters.create({ slug: "unstorable", eventType: "a", aggregation: "COUNT", ...part });
+  await expect(refused).rejects.toMatchObject({
+    code: "invalid_meter",
+    fields: expect.arrayContaining([expect.objectContaining({ field })]),
+  });
+});

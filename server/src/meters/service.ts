@@ -1,7 +1,7 @@
 /** Creating, reading, changing and deleting meters. */
 
 import type { Kysely, Transaction } from "kysely";
-import type { Database } from "../engines/state-store/index.ts";
+import { type Database, isStorableText } from "../engines/state-store/index.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { Fault } from "../kernel/fault.ts";
 import { definitionErrors, groupByErrors, type Meter, type MeterChange, type MeterDraft } from "./meter.ts";
@@ -248,7 +248,7 @@ function isSameMap(a: Readonly<Record<string, string>>, b: Readonly<Record<strin
   return keys.length === Object.keys(b).length && keys.every((key) => Object.hasOwn(b, key) && a[key] === b[key]);
 }
 
-/** The state store's text has no NUL character. */
+/** The state store's text has no NUL character and no half of a surrogate pair. */
 function textErrors(part: Partial<MeterDraft>): readonly { code: string; message: string; field: string }[] {
   const texts: [string, string | undefined][] = [
     ["$.name", part.name],
@@ -256,11 +256,14 @@ function textErrors(part: Partial<MeterDraft>): readonly { code: string; message
     ["$.eventType", part.eventType],
     ["$.valueProperty", part.valueProperty],
     ...Object.entries(part.groupBy ?? {}).map(([key, path]): [string, string] => [`$.groupBy.${key}`, path]),
-    ...Object.entries(part.metadata ?? {}).map(([key, text]): [string, string] => [`$.metadata.${key}`, key + text]),
+    ...Object.entries(part.metadata ?? {}).flatMap((entry) =>
+      entry.map((text): [string, string] => [`$.metadata.${entry[0]}`, text]),
+    ),
   ];
+  const message = "the text must not contain the NUL character or half a surrogate pair";
   return texts
-    .filter(([, text]) => text?.includes("\0") === true)
-    .map(([field]) => ({ code: "invalid_text", message: "the text must not contain the NUL character", field }));
+    .filter(([, text]) => text !== undefined && !isStorableText(text))
+    .map(([field]) => ({ code: "invalid_text", message, field }));
 }
 
 function rejectIfAny(errors: readonly { code: string; message: string; field?: string }[]): void {

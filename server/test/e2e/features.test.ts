@@ -212,3 +212,22 @@ test("a meter in use cannot be deleted or lose a key that a filter needs", async
   await archive("user");
   expect((await product.call("/api/v1/meters/used", { method: "DELETE" })).status).toBe(204);
 });
+
+test("a meter stays as it is for the entitlements of an archived feature, until they have ended", async () => {
+  const groupBy = { kind: "$.kind" };
+  await product.json("/api/v1/meters", { json: { slug: "kept", eventType: "e", aggregation: "COUNT", groupBy } });
+  await create({ key: "keeper", name: "K", meterSlug: "kept", meterGroupByFilters: { kind: "x" } });
+  const entitlements = "/api/v1/subjects/keeping/entitlements";
+  await product.call("/api/v1/customers", { json: { name: "C", usageAttribution: { subjectKeys: ["keeping"] } } });
+  const granted = { type: "metered", featureKey: "keeper", usagePeriod: { interval: "MONTH" }, issueAfterReset: 5 };
+  const made = await product.call(entitlements, { json: granted });
+  expect(made.status, made.text).toBe(201);
+  const { id } = JSON.parse(made.text) as { readonly id: string };
+  await archive("keeper");
+  const deletion = await product.problem(409, "/api/v1/meters/kept", { method: "DELETE" });
+  expect(deletion.detail).toContain('entitlements of the archived feature "keeper"');
+  await product.problem(409, "/api/v1/meters/kept", { method: "PUT", json: { groupBy: {} } });
+  expect(await product.json(`${entitlements}/keeper/value`)).toMatchObject({ balance: 5 });
+  expect((await product.call(`${entitlements}/${id}`, { method: "DELETE" })).status).toBe(204);
+  expect((await product.call("/api/v1/meters/kept", { method: "DELETE" })).status).toBe(204);
+});

@@ -89,6 +89,13 @@ describe("subjects", () => {
     expect(await product.json(SUBJECTS)).toEqual([]);
   });
 
+  test("are at most 1,000 in a request", async () => {
+    const json = Array.from({ length: 1_001 }, (_, index) => ({ key: `many-${index}` }));
+    const problem = await product.problem(400, SUBJECTS, { json });
+    expect(problem.detail).toContain("at most 1000");
+    expect((await product.problem(404, `${SUBJECTS}/many-0`)).detail).toContain("many-0");
+  });
+
   test("fields that nobody knows and read-only ones are ignored", async () => {
     const json = [{ key: "extra", id: "x", createdAt: "never", color: "red" }];
     const [subject] = await product.json<[{ id: string }]>(SUBJECTS, { json });

@@ -6,6 +6,7 @@ import type { CustomerService } from "../../customers/index.ts";
 import { EventListing, eventOperations } from "../../events/index.ts";
 import type { CustomerSubjects } from "../../engines/event-store/index.ts";
 import { infoOperations } from "../../http/index.ts";
+import { featuresWithUnended } from "../../entitlements/index.ts";
 import { Fault } from "../../kernel/fault.ts";
 import { MeterService, meterOperations, type RollUpKeeper } from "../../meters/index.ts";
 import { explainEvents, usageOperations, UsageService } from "../../usage/index.ts";
@@ -14,7 +15,8 @@ import type { Customers } from "./customers.ts";
 
 export function createMeters({ config, db, namespace, clock, newId }: Core): MeterService {
   const reservedEventTypes = config.reservedEventTypes.map((source) => new RegExp(source, "u"));
-  return new MeterService({ db, namespace, clock, newId, reservedEventTypes, users: [featureUses] });
+  const uses = featureUses(async (tx, ids) => await featuresWithUnended(tx, ids, clock.now()));
+  return new MeterService({ db, namespace, clock, newId, reservedEventTypes, users: [uses] });
 }
 
 export interface Metering {

@@ -41,14 +41,20 @@ export interface Phase {
 /**
  * The phases from a state at `state.at` to `until`, in order of time; none when `until` is the state's instant. For SUM and
  * COUNT a phase's usage is that of `[from, to)`, for UNIQUE_COUNT that of `[periodStart, to)` less that of
- * `[periodStart, from)`, for LATEST the latest value in `[periodStart, to)` or zero.
+ * `[periodStart, from)`, for LATEST the latest value in `[periodStart, to)` or zero. No more than the first `limit`, so that
+ * whoever refuses too many of them does not wait for all.
  */
-export function phases(terms: Terms, state: { readonly at: Instant }, until: Instant): readonly Phase[] {
+export function phases(
+  terms: Terms,
+  state: { readonly at: Instant },
+  until: Instant,
+  limit = Number.POSITIVE_INFINITY,
+): readonly Phase[] {
   const found: Phase[] = [];
   const cursor = new BoundaryCursor(terms, state.at);
   let periodStart = periodAt(terms, state.at).from;
   let from = state.at;
-  while (from < until) {
+  while (from < until && found.length < limit) {
     const boundary = cursor.next(until);
     found.push({ from: ceilToMinute(from), to: boundary?.at ?? ceilToMinute(until), periodStart });
     from = boundary?.at ?? until;

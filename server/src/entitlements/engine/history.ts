@@ -67,10 +67,18 @@ export function historyStart(terms: Terms, request: HistoryRequest): Instant {
   return first === undefined ? request.from : earlierInstant(request.from, first.from);
 }
 
-/** What usage a history needs, from a state at or before `historyStart`: as `phases`, cut by windows and the range. */
-export function historyPieces(terms: Terms, state: EngineState, request: HistoryRequest): readonly Phase[] {
+/**
+ * What usage a history needs, from a state at or before `historyStart`: as `phases`, cut by windows and the range. No more
+ * than the first `limit`.
+ */
+export function historyPieces(
+  terms: Terms,
+  state: EngineState,
+  request: HistoryRequest,
+  limit = Number.POSITIVE_INFINITY,
+): readonly Phase[] {
   let periodStart = periodAt(terms, state.at).from;
-  return stepsOf(terms, state.at, request).map(({ from, to, boundary }, index) => {
+  return stepsOf(terms, state.at, request, limit).map(({ from, to, boundary }, index) => {
     const piece = { from: index === 0 ? ceilToMinute(from) : from, to, periodStart };
     if (boundary !== null && boundary.reset !== null) periodStart = to;
     return piece;
@@ -98,7 +106,12 @@ interface Step {
   readonly boundary: Boundary | null;
 }
 
-function stepsOf(terms: Terms, start: Instant, request: HistoryRequest): readonly Step[] {
+function stepsOf(
+  terms: Terms,
+  start: Instant,
+  request: HistoryRequest,
+  limit = Number.POSITIVE_INFINITY,
+): readonly Step[] {
   const cuts = [request.from, ...shownWindows(terms, request).map((window) => window.from), request.to]
     .filter((cut) => cut > start)
     .toSorted((a, b) => a - b);
@@ -106,7 +119,7 @@ function stepsOf(terms: Terms, start: Instant, request: HistoryRequest): readonl
   const steps: Step[] = [];
   let from = start;
   for (const cut of cuts) {
-    while (from < cut) {
+    while (from < cut && steps.length < limit) {
       const boundary = cursor.next(cut);
       const to = boundary?.at ?? cut;
       steps.push({ from, to, boundary });

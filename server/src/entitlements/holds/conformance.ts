@@ -183,6 +183,21 @@ export function holdConformance(engine: FixtureEngine): void {
       expect((await reserve(40, { key: "job" })).isNew).toBe(false);
     });
 
+    test("a repeated call holds also what memory has never heard of", async () => {
+      const [mine, known] = [holds, amounts];
+      const { hold } = await open().reserve(PATH, {
+        amount: d(30),
+        lastsMicros: 300 * SECOND,
+        key: "a",
+        metadata: null,
+      });
+      amounts = known;
+      expect(held()).toBe(0);
+      holds = mine;
+      expect(await reserve(30, { key: "a" })).toMatchObject({ hold: { id: hold.id }, isNew: false });
+      expect(held()).toBe(30);
+    });
+
     test("callers at once never hold more than there is, and nothing is refused that fits", async () => {
       const amounts = Array.from({ length: 30 }, (_, index) => 3 + ((index * 7) % 11));
       const outcomes = await Promise.allSettled(amounts.map(async (amount) => await reserve(amount)));

@@ -337,7 +337,8 @@ export class HoldService {
       if (!(error instanceof Fault)) await this.#doubt(entitlementId);
       throw error;
     }
-    if (made !== null && made.after !== made.before) this.#options.held.put(made.after, made.before);
+    // Also when nothing changed: a repeated call may find what a commit of unknown outcome made after memory was read anew.
+    if (made !== null) this.#options.held.put(made.after, made.before);
     return made;
   }
 

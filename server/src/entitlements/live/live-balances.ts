@@ -71,10 +71,15 @@ export class LiveBalances implements Service {
   /** Whoever waits for a position. */
   readonly #waiting: (() => void)[] = [];
   #isStopped = false;
-  /** Changes of ownership, meters and positions so far; a balance that is being loaded across one is loaded again. */
+  /** Changes of meters and positions so far; a balance that is being loaded across one is loaded again. */
   #changes = 0;
   /** Entitlements changed while they were being loaded. */
   #changedWhileLoading: Set<string> | null = null;
+  /**
+   * What changed owners meanwhile. Only balances that this concerns are loaded again: customers are made all the time, and
+   * nothing would ever come into memory.
+   */
+  #movedWhileLoading: { readonly customers: Set<string>; readonly subjects: Set<string> } | null = null;
 
   constructor(options: LiveBalancesOptions) {
     this.#options = options;
@@ -197,12 +202,10 @@ export class LiveBalances implements Service {
 
   /** The subjects of these customers have changed, or of others to these. */
   attributionChanged(customerIds: readonly string[], subjects: readonly string[]): void {
-    this.#changes += 1;
-    const customers = new Set(customerIds);
-    const moved = new Set(subjects);
-    this.#residents.removeWhere(
-      ({ customer }) => customers.has(customer.id) || customer.subjects.some((subject) => moved.has(subject)),
-    );
+    const moved = { customers: new Set(customerIds), subjects: new Set(subjects) };
+    for (const id of customerIds) this.#movedWhileLoading?.customers.add(id);
+    for (const subject of subjects) this.#movedWhileLoading?.subjects.add(subject);
+    this.#residents.removeWhere((terms) => hasMoved(terms, moved));
   }
 
   /** The meter's definition has changed. */
@@ -247,6 +250,8 @@ export class LiveBalances implements Service {
     for (const id of ids) this.#wanted.delete(id);
     const changed = new Set<string>();
     this.#changedWhileLoading = changed;
+    const moved = { customers: new Set<string>(), subjects: new Set<string>() };
+    this.#movedWhileLoading = moved;
     const changes = this.#changes;
     try {
       const { clock, load } = this.#options;
@@ -255,8 +260,8 @@ export class LiveBalances implements Service {
       this.#leaveCold(ids.filter((id) => !changed.has(id)));
       const now = clock.now();
       const measuring = loaded.filter(({ terms }) => terms.measureUsageFrom <= now);
-      const isCurrent = ({ entitlementId }: LiveTerms): boolean =>
-        changes === this.#changes && !changed.has(entitlementId);
+      const isCurrent = (member: LiveTerms): boolean =>
+        changes === this.#changes && !changed.has(member.entitlementId) && !hasMoved(member, moved);
       await inParallel(cohortsOf(measuring, now), async (cohort) => {
         const { members } = cohort;
         // What has changed since it was loaded is loaded again.
@@ -268,6 +273,7 @@ export class LiveBalances implements Service {
       if (!(error instanceof Stopped)) throw error;
     } finally {
       this.#changedWhileLoading = null;
+      this.#movedWhileLoading = null;
     }
     return this.#wanted.size > 0;
   }
@@ -319,6 +325,14 @@ export class LiveBalances implements Service {
   #storedEnd(): number {
     return Math.max(-1, ...this.#options.positions().values()) + 1;
   }
+}
+
+/** Whether a change of ownership concerns the balance: its customer, or a subject that was its customer's. */
+function hasMoved(
+  { customer }: LiveTerms,
+  moved: { readonly customers: ReadonlySet<string>; readonly subjects: ReadonlySet<string> },
+): boolean {
+  return moved.customers.has(customer.id) || customer.subjects.some((subject) => moved.subjects.has(subject));
 }
 
 /** The balances are not brought into memory any more. */

@@ -187,6 +187,29 @@ export function entitlementConformance(engine: FixtureEngine): void {
       expect(await domain.entitlements.find(acme, "tokens")).toMatchObject({ id });
     });
 
+    test("one that was deleted meanwhile is not overridden", async () => {
+      const { id } = await domain.entitlements.create(acme, metered);
+      domain.clock.advance(2 * MINUTE);
+      await domain.entitlements.delete(acme, id);
+      // As if the override had read the time first and then waited for the deletion.
+      domain.clock.set(later(MINUTE));
+      await expect(domain.entitlements.override(acme, id, metered)).rejects.toMatchObject({
+        code: "entitlement_ended",
+      });
+      expect(await all()).toHaveLength(1);
+    });
+
+    test("one that begins with more usage periods than a balance is computed over is refused", async () => {
+      const hourly = { ...metered, usagePeriod: { interval: "PT1H" } };
+      const ancient = { ...hourly, measureUsageFrom: "1900-01-01T00:00:00Z" };
+      await expect(domain.entitlements.create(acme, ancient)).rejects.toMatchObject({
+        code: "too_many_periods",
+        fields: [{ field: "$.measureUsageFrom" }],
+      });
+      const made = await domain.entitlements.create(acme, { ...hourly, measureUsageFrom: "2015-01-01T00:00:00Z" });
+      expect(made.metered).not.toBeNull();
+    });
+
     test("a managed one takes grants, and nothing else from clients", async () => {
       const { entitlements, grants } = domain;
       const managed = await entitlements.create(acme, metered, { managedBy: "subscription" });

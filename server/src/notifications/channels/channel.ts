@@ -70,13 +70,13 @@ export function channelErrors(draft: ChannelDraft, addresses: AddressRules): rea
     ...urlErrors(draft.url, addresses),
     ...Object.entries(draft.customHeaders).flatMap(([name, value]) => headerErrors(name, value)),
     ...secretErrors(draft.signingSecret),
-    ...Object.entries(draft.metadata ?? {}).flatMap(([key, text]) => textErrors(`$.metadata.${key}`, key + text)),
+    ...Object.entries(draft.metadata ?? {}).flatMap((entry) => textErrors(`$.metadata.${entry[0]}`, ...entry)),
   ];
 }
 
 /** The NUL character and halves of surrogate pairs, which the state store cannot hold. */
-export function textErrors(field: string, text: string): readonly FieldError[] {
-  if (isStorableText(text)) return [];
+export function textErrors(field: string, ...texts: readonly string[]): readonly FieldError[] {
+  if (texts.every(isStorableText)) return [];
   const message = "the text must not contain the NUL character or half a surrogate pair";
   return [{ code: "invalid_text", message, field }];
 }

@@ -14,6 +14,11 @@ export class TestBalances implements BalanceSource {
   isLive = true;
   /** How often values were to come into memory. */
   warmed = 0;
+  /** Reset points besides those of the hours. */
+  resets: readonly Instant[] = [];
+  /** What happens while a value or facts are read the next time. */
+  onceRead: (() => Promise<void>) | null = null;
+  onceFacts: (() => Promise<void>) | null = null;
   readonly #now: () => Instant;
 
   constructor(now: () => Instant) {
@@ -50,10 +55,16 @@ export class TestBalances implements BalanceSource {
   }
 
   async read(id: string, at: Instant): Promise<Reading> {
+    const happens = this.onceRead;
+    this.onceRead = null;
+    await happens?.();
     return this.#reading(id, at);
   }
 
   async facts(id: string, at: Instant): Promise<EntitlementFacts> {
+    const happens = this.onceFacts;
+    this.onceFacts = null;
+    await happens?.();
     const { feature } = this.#entitlements.get(id) ?? { feature: { id: "", key: "" } };
     const subject = { id: null, key: `subject of ${id}` };
     const bodies = { feature: "{}", subject: "{}", customer: "{}" };
@@ -70,7 +81,8 @@ export class TestBalances implements BalanceSource {
   }
 
   async nextReset(_id: string, after: Instant): Promise<Instant | null> {
-    return plusMicros(periodStart(after), HOUR);
+    const hour = plusMicros(periodStart(after), HOUR);
+    return this.resets.find((at) => at > after && at < hour) ?? hour;
   }
 
   #reading(id: string, at: Instant): Reading {

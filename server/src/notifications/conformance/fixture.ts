@@ -13,8 +13,8 @@ import { DeliveryWorker, type DeliveryWorkerOptions } from "../delivery/worker.t
 import { EventService } from "../events/event-service.ts";
 import { RuleBook } from "../rules/rule-book.ts";
 import { type FeatureName, RuleService } from "../rules/rule-service.ts";
-import { activeRules } from "../rules/rule-store.ts";
-import type { RuleDraft } from "../rules/rule.ts";
+import { activeRules, updateRule } from "../rules/rule-store.ts";
+import type { Rule, RuleDraft } from "../rules/rule.ts";
 
 export const START = instantFromMicros(1_767_225_600_000_000);
 export const SECOND = 1_000_000;
@@ -89,6 +89,12 @@ export class NotificationsFixture {
   async rule(channels: readonly string[], draft: Partial<RuleDraft> = {}): Promise<string> {
     const basics = { name: "rule", isDisabled: false, features: [], thresholds: [], metadata: null };
     return (await this.rules.create({ type: "entitlements.reset", ...basics, channels, ...draft })).id;
+  }
+
+  /** Changes a stored rule behind the book's back. */
+  async rewrite(ruleId: string, part: Partial<Rule>): Promise<void> {
+    const rule = await this.rules.get(ruleId);
+    await this.db.transaction().execute(async (tx) => await updateRule(tx, { ...rule, ...part }));
   }
 
   /** An event that is due to the rule's channels. */

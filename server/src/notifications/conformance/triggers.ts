@@ -370,6 +370,59 @@ export function triggersConformance(engine: FixtureEngine): void {
       expect((await list()).map(({ payload }) => dataOf(payload).entitlement.at - START)).toEqual([HOUR, 2 * HOUR]);
     });
 
+    test("a reset that is asked for while the one before it is being told is told as well", async () => {
+      balances.add("e");
+      await change("e");
+      await given.rule([await given.channel()]);
+      await look();
+      given.clock.set(given.at(2 * HOUR));
+      // The schedule says nothing of what is asked for only now.
+      balances.onceRead = async () => {
+        balances.resets = [given.at(HOUR + 60 * SECOND)];
+        await reset("e", given.at(HOUR + 60 * SECOND));
+      };
+      await look();
+      const points = (await list()).map(({ payload }) => dataOf(payload).entitlement.at - START);
+      expect(points).toEqual([HOUR, HOUR + 60 * SECOND, 2 * HOUR]);
+    });
+
+    test("a change that is committed while the one before it is being looked at is looked at as well", async () => {
+      balances.add("e");
+      await given.rule([await given.channel()], { type: TYPE, thresholds: percent(50, 90) });
+      balances.use("e", 60);
+      await change("e");
+      given.clock.set(given.at(SECOND));
+      // After the value was read.
+      balances.onceFacts = async () => {
+        balances.use("e", 95);
+        await change("e");
+      };
+      await look();
+      await look();
+      expect(await told()).toEqual([
+        ["e", 50],
+        ["e", 90],
+      ]);
+    });
+
+    test("a rule that was changed since it was read tells what it says now", async () => {
+      balances.add("e");
+      await change("e");
+      const channels = [await given.channel()];
+      const threshold = await given.rule(channels, { type: TYPE, thresholds: percent(50) });
+      const other = await given.rule(channels, { type: TYPE, thresholds: percent(50) });
+      const onReset = await given.rule(channels);
+      await look();
+      // Not through the service, which lets the book know at once.
+      await given.rewrite(threshold, { thresholds: percent(90) });
+      for (const id of [other, onReset]) await given.rewrite(id, { features: [{ ref: "x", id: "x", key: "x" }] });
+      balances.use("e", 60);
+      await evaluate(evaluator(), "e");
+      given.clock.set(given.at(HOUR));
+      await look();
+      expect(await told()).toEqual([]);
+    });
+
     test("reset points of more than 48 hours ago are counted and skipped", async () => {
       balances.add("e");
       await change("e");

@@ -39,10 +39,10 @@ export class RuleService {
 
   /** Creates a rule. Fault: `invalid_notification_rule` with every offending field. */
   async create(given: RuleDraft): Promise<Rule> {
-    const { db, namespace, clock, newId } = this.#options;
+    const { namespace, clock, newId } = this.#options;
     const draft = normalized(given);
     const features = await this.#check(draft);
-    const rule = await db.transaction().execute(async (tx) => {
+    return await this.#change(async (tx) => {
       await this.#requireChannels(tx, draft.channels);
       // Read under the locks, so that no change that was committed before lies after the rule's creation.
       const now = clock.now();
@@ -50,8 +50,6 @@ export class RuleService {
       await insertRule(tx, namespace, created);
       return created;
     });
-    await this.#changed();
-    return rule;
   }
 
   /** The rule with this id, deleted or not. Fault: `notification_rule_not_found`. */
@@ -69,10 +67,10 @@ export class RuleService {
 
   /** Replaces everything but the type. Faults: as `create` and `get`. */
   async update(id: string, given: RuleDraft): Promise<Rule> {
-    const { db, namespace, clock } = this.#options;
+    const { namespace, clock } = this.#options;
     const draft = normalized(given);
     const features = await this.#check(draft);
-    const rule = await db.transaction().execute(async (tx) => {
+    return await this.#change(async (tx) => {
       const found = await findRule(tx, namespace, id, { lock: "update" });
       if (found === null || found.deletedAt !== null) throw ruleNotFound(id);
       if (found.type !== draft.type) {
@@ -84,25 +82,32 @@ export class RuleService {
       await updateRule(tx, changed);
       return changed;
     });
-    await this.#changed();
-    return rule;
   }
 
   /** Deletes a rule; what it told stays. Fault: `notification_rule_not_found`. */
   async delete(id: string): Promise<void> {
-    const { db, namespace, clock } = this.#options;
-    await db.transaction().execute(async (tx) => {
+    const { namespace, clock } = this.#options;
+    await this.#change(async (tx) => {
       const rule = await findRule(tx, namespace, id, { lock: "update" });
       if (rule === null || rule.deletedAt !== null) throw ruleNotFound(id);
       const now = clock.now();
       await updateRule(tx, { ...rule, updatedAt: now, deletedAt: now });
     });
-    await this.#changed();
   }
 
-  async #changed(): Promise<void> {
-    await this.#options.book.refresh();
-    this.#options.onChange();
+  /** Changes a rule in a transaction, and lets the book know before it is answered. */
+  async #change<Result>(write: (tx: Transaction<Database>) => Promise<Result>): Promise<Result> {
+    const { db, book, onChange } = this.#options;
+    try {
+      const result = await db.transaction().execute(write);
+      await book.refresh();
+      onChange();
+      return result;
+    } catch (error) {
+      // Unless it was refused, nobody knows whether the change was committed.
+      if (!(error instanceof Fault)) book.forget();
+      throw error;
+    }
   }
 
   async #check(draft: RuleDraft): Promise<readonly RuleFeature[]> {

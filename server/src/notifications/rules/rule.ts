@@ -55,7 +55,7 @@ export function ruleErrors(draft: RuleDraft): readonly FieldError[] {
     ...channelListErrors(draft.channels),
     ...repeats(draft.features, "$.features", "feature"),
     ...draft.thresholds.flatMap((threshold, index) => thresholdErrors(threshold, `$.thresholds[${index}].value`)),
-    ...Object.entries(draft.metadata ?? {}).flatMap(([key, text]) => textErrors(`$.metadata.${key}`, key + text)),
+    ...Object.entries(draft.metadata ?? {}).flatMap((entry) => textErrors(`$.metadata.${entry[0]}`, ...entry)),
   ];
 }
 

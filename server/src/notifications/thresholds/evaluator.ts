@@ -206,12 +206,13 @@ export class ThresholdEvaluator implements Service {
     const { namespace, clock, newId } = this.#options;
     const initial = armamentOf(null, reading.periodStart);
     const acting = await lockActingRule(tx, namespace, rule.id);
-    if (acting === null) return { armament: null, events: 0 };
+    // The rule may have been changed since the book was asked.
+    if (acting === null || !watchesFeature(acting, entitlement.feature)) return { armament: null, events: 0 };
     const key = { ruleId: rule.id, entitlementId: entitlement.id };
     const stored = await lockArmament(tx, key, initial);
     if (stored.periodStart > reading.periodStart) return { armament: stored, events: 0 };
     const before = armamentOf(stored, reading.periodStart);
-    const { next, fires } = step(before, rule.thresholds, reading.value);
+    const { next, fires } = step(before, acting.thresholds, reading.value);
     await writeArmament(tx, key, next);
     let events = 0;
     for (const { threshold, epoch } of fires) {

@@ -3,6 +3,9 @@
  * which its value changes by itself or was changed by a command.
  *
  * Commands write these rows in their own transaction, so a crash right after it loses nothing.
+ *
+ * Invariant: who looks at an entitlement moves its row on only if nobody has written the row since it was read. What is due
+ * may stay the same instant when a command writes it, so the version of the row decides and not its content.
  */
 
 import { type Kysely, sql, type Transaction } from "kysely";
@@ -16,13 +19,20 @@ export interface DueReset {
   readonly cause: "creation" | "time" | "command";
   /** When a reset was asked for; null unless it was. */
   readonly causedAt: Instant | null;
+  /** Another one whenever the row was written. */
+  readonly version: string;
 }
 
 /** An entitlement whose value has to be looked at. */
 export interface DueEvaluation {
   readonly entitlementId: string;
   readonly at: Instant;
+  /** Another one whenever the row was written. */
+  readonly version: string;
 }
+
+/** The transaction that wrote the row last: every write of a command counts, also one that leaves the row as it was. */
+const VERSION = sql<string>`notification_watch.xmin::text`;
 
 /** Something about an entitlement was changed at `at`, which may change its value. Makes the row if it is missing. */
 export async function watchChange(
@@ -89,7 +99,7 @@ export async function dueResets(
   // Why: what the worker tells next.
   const rows = await db
     .selectFrom("notification_watch")
-    .select(["entitlement_id", "reset_at", "reset_cause", "reset_caused_at"])
+    .select(["entitlement_id", "reset_at", "reset_cause", "reset_caused_at", VERSION.as("version")])
     .where("namespace", "=", namespace)
     .where("reset_at", "<=", now)
     .orderBy("reset_at")
@@ -104,6 +114,7 @@ export async function dueResets(
             at: row.reset_at,
             cause: row.reset_cause,
             causedAt: row.reset_caused_at,
+            version: row.version,
           },
         ],
   );
@@ -112,16 +123,16 @@ export async function dueResets(
 /** Moves on from a reset point to the next; false when a command has changed the row since it was read. */
 export async function advanceReset(
   tx: Transaction<Database>,
-  { entitlementId, at, cause }: DueReset,
+  { entitlementId, version }: DueReset,
   next: Instant | null,
 ): Promise<boolean> {
-  // Why: the comparison and the row's lock decide between this worker and a command that comes between.
+  // Why: the comparison and the row's lock decide between this worker and a command that comes between, which the next
+  // point may follow from.
   const result = await tx
     .updateTable("notification_watch")
     .set({ reset_at: next, reset_cause: "time", reset_caused_at: null })
     .where("entitlement_id", "=", entitlementId)
-    .where("reset_at", "=", at)
-    .where("reset_cause", "=", cause)
+    .where(VERSION, "=", version)
     .executeTakeFirst();
   return result.numUpdatedRows === 1n;
 }
@@ -136,21 +147,21 @@ export async function dueEvaluations(
   // Why: what the worker evaluates next.
   const rows = await db
     .selectFrom("notification_watch")
-    .select(["entitlement_id", "evaluate_at"])
+    .select(["entitlement_id", "evaluate_at", VERSION.as("version")])
     .where("namespace", "=", namespace)
     .where("evaluate_at", "<=", now)
     .orderBy("evaluate_at")
     .limit(limit)
     .execute();
   return rows.flatMap((row) =>
-    row.evaluate_at === null ? [] : [{ entitlementId: row.entitlement_id, at: row.evaluate_at }],
+    row.evaluate_at === null ? [] : [{ entitlementId: row.entitlement_id, at: row.evaluate_at, version: row.version }],
   );
 }
 
-/** Moves on to the next instant, unless a command made another one due since. */
+/** Moves on to the next instant, unless a command has changed something since the row was read. */
 export async function advanceEvaluation(
   db: Kysely<Database>,
-  { entitlementId, at }: DueEvaluation,
+  { entitlementId, version }: DueEvaluation,
   next: Instant | null,
 ): Promise<void> {
   // Why: a change that was committed while the value was looked at must not be forgotten.
@@ -158,7 +169,7 @@ export async function advanceEvaluation(
     .updateTable("notification_watch")
     .set({ evaluate_at: next })
     .where("entitlement_id", "=", entitlementId)
-    .where("evaluate_at", "=", at)
+    .where(VERSION, "=", version)
     .execute();
 }
 

@@ -156,7 +156,8 @@ export class Watcher implements Service {
       let events = 0;
       for (const { id: ruleId } of told.rules) {
         const rule = await lockActingRule(tx, namespace, ruleId);
-        if (rule === null) continue;
+        // The rule may have been changed since the book was asked.
+        if (rule === null || !watchesFeature(rule, told.entitlement.feature)) continue;
         const draft = {
           id: newId(),
           at: clock.now(),

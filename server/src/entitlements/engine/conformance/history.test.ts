@@ -31,6 +31,7 @@ function historyOf(terms: Terms, range: Range, metered: Metered, state?: EngineS
   const request = { from: range.from, to: range.to, windows };
   const first = state ?? initialState(terms);
   const pieces = historyPieces(terms, first, request);
+  expect(historyPieces(terms, first, request, 2)).toEqual(pieces.slice(0, 2));
   return history(terms, first, request, (index) => {
     const piece = pieces[index];
     if (piece === undefined) throw new Error("usage is asked for by the index of a piece");

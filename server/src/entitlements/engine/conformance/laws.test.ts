@@ -235,6 +235,7 @@ test("phases lie between boundaries, and within one a reading needs no run", () 
     fc.property(arbitraryTerms, arbitraryMetered, arbitraryInstant, (given, metered, until) => {
       const terms = metering(given, metered);
       const whole = phases(terms, { at: start }, until);
+      expect(phases(terms, { at: start }, until, 3)).toEqual(whole.slice(0, 3));
       const boundaries = boundariesUntil(terms, until);
       expect(whole.slice(1).map((phase) => phase.from)).toEqual(boundaries.filter((boundary) => boundary < until));
       for (const { from, periodStart } of whole) expect(periodStart).toBe(periodAt(terms, from).from);
