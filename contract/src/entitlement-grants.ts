@@ -74,7 +74,7 @@ const priority = z.int().min(1).max(255).openapi({ format: "uint8", description:
 
 const recurrenceInput = recurringPeriodInputSchema
   .optional()
-  .openapi({ description: "At each of these times the balance is set to `amount` again." });
+  .openapi({ description: "At each of these times, an hour or more apart, the balance is set to `amount` again." });
 
 const inputFields = {
   // Whoever makes grants checks that it is positive, because zero is refused as well.

@@ -491,6 +491,7 @@ describe("refused", () => {
     ["without a start", { effectiveAt: undefined }, "$.effectiveAt", "is missing"],
     ["with a negative roll-over", { maxRolloverAmount: -1 }, "$.maxRolloverAmount", "must be 0 or more"],
     ["that recurs in seconds", { recurrence: { interval: "PT30S" } }, "$.recurrence.interval", "whole minutes"],
+    ["that recurs too often", { recurrence: { interval: "PT59M" } }, "$.recurrence.interval", "at least an hour"],
     ["of priority 256", { priority: 256 }, "$.priority", "at most 255"],
     [
       "that expires after a thousand and one",

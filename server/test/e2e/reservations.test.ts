@@ -276,6 +276,8 @@ describe("refused", () => {
     ["of somebody else", { subject: "nobody", data: { tokens: 1 } }, "$.event.subject"],
     ["without an identity", { id: "", data: { tokens: 1 } }, "$.event.id"],
     ["whose data is no object", { data: 1 }, "$.event.data"],
+    ["whose data counts nothing", { data: { other: 1 } }, "$.event.data"],
+    ["without data", {}, "$.event.data"],
   ])("a confirmation with an event %s", async (_, event, field) => {
     const { id } = await reserve(40);
     const problem = await product.problem(400, `${base}/reservations/${id}/confirm`, { json: { event } });

@@ -12,7 +12,7 @@ import {
   HoldService,
 } from "../../entitlements/index.ts";
 import { assert } from "../../kernel/assert.ts";
-import type { MeterService } from "../../meters/index.ts";
+import { type MeterService, meterView } from "../../meters/index.ts";
 import type { Core } from "./core.ts";
 
 /** The log has one partition. */
@@ -67,10 +67,12 @@ export function createHolds(core: Core, parts: HoldParts): Holds {
     events: {
       target: async ({ entitlementId }) => {
         const { featureId, smallestSubjectKey, customerKey } = await entitlements.byId(entitlementId);
-        const { meterId } = await features.get(featureId);
+        const { meterId, filters } = await features.get(featureId);
         assert(meterId !== null, "a metered entitlement is to a feature with a meter");
-        return { type: (await meters.get(meterId)).eventType, subject: smallestSubjectKey ?? customerKey };
+        const usage = { meter: meterView(await meters.get(meterId)), filters };
+        return { usage, subject: smallestSubjectKey ?? customerKey };
       },
+      now: () => clock.now(),
       ownerOf: async (subject) => (await customers.ownersOf([subject])).get(subject) ?? null,
       accept: async (event) => {
         const { last } = await core.accept(Buffer.from(JSON.stringify(event)), "application/cloudevents+json");

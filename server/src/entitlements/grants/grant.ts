@@ -8,7 +8,7 @@ import { Decimal } from "../../kernel/decimal.ts";
 import { Fault } from "../../kernel/fault.ts";
 import { formatInstant, type Instant } from "../../kernel/instant.ts";
 import { type ExpirationUnit, expiryOf, floorToMinute, type Grant } from "../engine/index.ts";
-import type { InputErrors, Interval } from "../input.ts";
+import { type InputErrors, type Interval, isAtLeastAnHour } from "../input.ts";
 
 export interface Expiration {
   readonly unit: ExpirationUnit;
@@ -150,6 +150,11 @@ function recurrenceOf(
 ): { readonly interval: Interval; readonly anchor: Instant } | null {
   if (recurrence === undefined) return null;
   const interval = errors.interval(recurrence.interval, `${field}.recurrence.interval`);
+  if (interval !== null && !isAtLeastAnHour(interval)) {
+    // Every recurrence is a step of the balance's computation; by the minute they would soon be too many.
+    const message = `"recurrence.interval" must be at least an hour, such as "PT1H", not ${JSON.stringify(interval.text)}`;
+    errors.add("invalid_interval", message, `${field}.recurrence.interval`);
+  }
   const anchor =
     recurrence.anchor === undefined ? effectiveAt : errors.instant(recurrence.anchor, `${field}.recurrence.anchor`);
   return interval === null || anchor === null ? null : { interval, anchor: floorToMinute(anchor) };

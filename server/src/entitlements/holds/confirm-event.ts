@@ -6,8 +6,11 @@
  * would be given to others while the usage goes nowhere.
  */
 
-import type { LogPosition } from "../../events/index.ts";
+import type { StoredEvent } from "../../engines/event-store/index.ts";
+import { isWatchable, type LogPosition, usageOfEvents, type WatchedUsage } from "../../events/index.ts";
 import { Fault, type FieldError } from "../../kernel/fault.ts";
+import { type Instant, parseInstant } from "../../kernel/instant.ts";
+import { JsonDepthError } from "../../kernel/json.ts";
 import type { Hold } from "./hold.ts";
 
 /** `source` of events that name none. */
@@ -18,8 +21,8 @@ export type EventDraft = Readonly<Record<string, unknown>>;
 
 /** What an event has to be to count for an entitlement. */
 export interface EventTarget {
-  /** The event type of the meter. */
-  readonly type: string;
+  /** The meter of the feature, and the feature's filters. */
+  readonly usage: Pick<WatchedUsage, "meter" | "filters">;
   /** The customer's subject when the event names none; null: it has none. */
   readonly subject: string | null;
 }
@@ -27,6 +30,7 @@ export interface EventTarget {
 export interface ConfirmEventOptions {
   /** What events of the hold's entitlement are like. */
   readonly target: (hold: Hold) => Promise<EventTarget>;
+  readonly now: () => Instant;
   /** The id of the customer whose usage the subject is, or null. */
   readonly ownerOf: (subject: string) => Promise<string | null>;
   /** Accepts one event, as if it had been sent to the API by itself; resolves with its place when it is durable. */
@@ -44,7 +48,7 @@ export async function acceptConfirmation(
     specversion: "1.0",
     id: hold.id,
     source: DEFAULT_SOURCE,
-    type: target.type,
+    type: target.usage.meter.eventType,
     ...(target.subject === null ? {} : { subject: target.subject }),
     ...draft,
   };
@@ -59,15 +63,16 @@ export async function acceptConfirmation(
 }
 
 async function mismatches(
-  { ownerOf }: ConfirmEventOptions,
+  { ownerOf, now }: ConfirmEventOptions,
   hold: Hold,
-  target: EventTarget,
-  { type, subject }: EventDraft,
+  { usage }: EventTarget,
+  { type, subject, time, data }: EventDraft,
 ): Promise<readonly FieldError[]> {
   const errors: FieldError[] = [];
   const add = (field: string, message: string) => errors.push({ code: "event_does_not_count", message, field });
-  if (typeof type === "string" && type !== target.type) {
-    const wanted = JSON.stringify(target.type);
+  const { eventType, valuePath } = usage.meter;
+  if (typeof type === "string" && type !== eventType) {
+    const wanted = JSON.stringify(eventType);
     add(
       "$.event.type",
       `event.type must be ${wanted}, which the meter of the feature counts, not ${JSON.stringify(type)}`,
@@ -76,7 +81,40 @@ async function mismatches(
   if (typeof subject === "string" && subject !== "" && (await ownerOf(subject)) !== hold.customerId) {
     add("$.event.subject", `event.subject must be a subject of the customer, ${JSON.stringify(subject)} is none`);
   }
+  const at = (typeof time === "string" ? parseInstant(time) : null) ?? now();
+  if (!counts(usage, at, data)) {
+    const value = valuePath === undefined ? "" : `, with a value at ${JSON.stringify(valuePath.text)}`;
+    add(
+      "$.event.data",
+      `event.data and event.time must be such that the feature's meter and filters count them${value}`,
+    );
+  }
   return errors;
+}
+
+/** Whether an event of the meter's type counts; true as well where only the event store, or accepting it, can tell. */
+function counts({ meter, filters }: EventTarget["usage"], time: Instant, data: unknown): boolean {
+  if (![...filters.values()].every(isWatchable)) return true;
+  const event: StoredEvent = {
+    namespace: meter.namespace,
+    id: "",
+    source: "",
+    type: meter.eventType,
+    subject: "",
+    time,
+    isTimeGiven: true,
+    data: data === undefined || data === null ? null : JSON.stringify(data),
+    ingestedAt: time,
+    storedAt: time,
+    partition: 0,
+    offset: 0,
+  };
+  try {
+    return usageOfEvents({ key: "", meter, filters }, [event]).values.length > 0;
+  } catch (error) {
+    if (error instanceof JsonDepthError) return true;
+    throw error;
+  }
 }
 
 /** Names the fields where the client sent them. */

@@ -4,6 +4,7 @@ import { ReferenceStore } from "../../../engines/event-store/reference.ts";
 import type { WatchedUsage } from "../../../events/index.ts";
 import { assert } from "../../../kernel/assert.ts";
 import { instantFromMicros } from "../../../kernel/instant.ts";
+import { MAX_DISTINCT_VALUES } from "../phase-usage.ts";
 import { TooMuchUsage, UsageReads } from "./usage-reads.ts";
 
 const TO = instantFromMicros(1_000_000);
@@ -26,17 +27,21 @@ function event(offset: number, time: number, arrival: number, value: number | nu
   };
 }
 
-async function latestOf(events: readonly StoredEvent[]): Promise<string | undefined> {
+async function readsOf(aggregation: "LATEST" | "UNIQUE_COUNT", events: readonly StoredEvent[]): Promise<UsageReads> {
   const store = new ReferenceStore();
   await store.insert(encodeEvents(events), "t");
   const valuePath = parseJsonPath("$.v");
   assert(valuePath !== null, "the path is valid");
   const usage: WatchedUsage = {
     key: "k",
-    meter: { namespace: "n", eventType: "t", aggregation: "LATEST", valuePath, groupBy: new Map() },
+    meter: { namespace: "n", eventType: "t", aggregation, valuePath, groupBy: new Map() },
     filters: new Map(),
   };
-  const reads = new UsageReads({ store, usage, rollUp: null, upTo: new Map([[0, 10_000]]) });
+  return new UsageReads({ store, usage, rollUp: null, upTo: new Map([[0, 1_000_000]]) });
+}
+
+async function latestOf(events: readonly StoredEvent[]): Promise<string | undefined> {
+  const reads = await readsOf("LATEST", events);
   const entries = await reads.latest({ id: "a", subjects: ["a"] }, instantFromMicros(0), TO);
   return entries.toSorted((a, b) => a.time - b.time || a.arrival - b.arrival || a.offset - b.offset).at(-1)?.value;
 }
@@ -58,4 +63,13 @@ test("a latest value behind many events that do not count is found some pages on
 
 test("no event, no value", async () => {
   expect(await latestOf([])).toBeUndefined();
+});
+
+test("no more distinct values are read than are kept", async () => {
+  const customer = { id: "a", subjects: ["a"] };
+  const events = Array.from({ length: MAX_DISTINCT_VALUES + 1 }, (_, offset) => event(offset, 10, 1, offset));
+  const all = await readsOf("UNIQUE_COUNT", events);
+  await expect(all.distinctValues(customer, instantFromMicros(0), TO)).rejects.toThrow(TooMuchUsage);
+  const most = await readsOf("UNIQUE_COUNT", events.slice(1));
+  expect(await most.distinctValues(customer, instantFromMicros(0), TO)).toHaveLength(MAX_DISTINCT_VALUES);
 });

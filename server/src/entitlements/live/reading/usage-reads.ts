@@ -18,8 +18,9 @@ import type {
 } from "../../../engines/event-store/index.ts";
 import { usageOfEvents, type WatchedUsage } from "../../../events/index.ts";
 import { assert } from "../../../kernel/assert.ts";
+import { Fault } from "../../../kernel/fault.ts";
 import type { Instant } from "../../../kernel/instant.ts";
-import type { UsageEntry } from "../phase-usage.ts";
+import { MAX_DISTINCT_VALUES, type UsageEntry } from "../phase-usage.ts";
 
 /** The key under which a unique count's values are grouped; group-by keys of meters are identifiers. */
 const VALUE_KEY = " value";
@@ -76,14 +77,14 @@ export class UsageReads {
   /** The distinct values of a UNIQUE_COUNT in `[from, to)`, each at `from`. */
   async distinctValues(customer: CustomerSubjects, from: Instant, to: Instant): Promise<readonly UsageEntry[]> {
     if (from >= to) return [];
-    const rows = await this.#options.store.queryUsage(this.#valueQuery(customer, { from, to }));
+    const rows = await this.#values(customer, { from, to });
     return rows.map((row) => entryAt(from, valueOf(row)));
   }
 
   /** The values of a UNIQUE_COUNT from `from` on, minute by minute. */
   async distinctMinutes(customer: CustomerSubjects, from: Instant): Promise<readonly UsageEntry[]> {
     const window = { size: "MINUTE", timeZone: "UTC" } as const;
-    const rows = await this.#options.store.queryUsage(this.#valueQuery(customer, { from, window }));
+    const rows = await this.#values(customer, { from, window });
     return rows.map((row) => entryAt(row.windowStart, valueOf(row)));
   }
 
@@ -145,6 +146,17 @@ export class UsageReads {
       ...(rollUp === null ? {} : { rollUp }),
       ...part,
     };
+  }
+
+  /** No more values are read than are kept. */
+  async #values(customer: CustomerSubjects, part: Partial<UsageQuery>): Promise<readonly UsageRow[]> {
+    const query = { ...this.#valueQuery(customer, part), maxRows: MAX_DISTINCT_VALUES };
+    try {
+      return await this.#options.store.queryUsage(query);
+    } catch (error) {
+      if (!(error instanceof Fault) || error.code !== "result_too_large") throw error;
+      throw new TooMuchUsage("more values than are kept in memory");
+    }
   }
 
   /** Counts events by the value of a UNIQUE_COUNT meter; its roll-up does not know them. */
