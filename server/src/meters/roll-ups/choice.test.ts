@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Aggregation, LEVELS, type LevelSize, type WindowSize } from "../../engines/event-store/index.ts";
-import { chooseLevels, chunksToMerge, isSameLevels, withSubjectLevel } from "./choice.ts";
+import { chooseLevels, chunksToMerge, isChoiceDue, isSameLevels, withSubjectLevel } from "./choice.ts";
 
 type Rows = Readonly<Record<WindowSize, number>>;
 
@@ -95,6 +95,17 @@ describe("chooseLevels, over a million events of a month", () => {
     // Zero rows are within every limit; whoever asks has events.
     expect(chooseLevels("SUM", false, sizes(none, none), 0).length).toBeGreaterThan(0);
   });
+});
+
+test.each([
+  [1_000, 3_999, false],
+  [1_000, 4_000, true],
+  // Whether a subject's events are kept side by side depends on a million, however few more there are.
+  [900_000, 999_999, false],
+  [900_000, 1_000_000, true],
+  [1_000_000, 3_999_999, false],
+])("levels chosen over %i events are due again over %i: %s", (before, events, expected) => {
+  expect(isChoiceDue(before, events)).toBe(expected);
 });
 
 test("levels are the same in any order", () => {

@@ -8,7 +8,7 @@
 import { type Aggregation, isSameLevel, type LevelSize, type RollUpLevel } from "../../engines/event-store/index.ts";
 
 /** The levels are chosen anew when there are so many times more events than at the last choice. */
-export const GROWTH_BEFORE_NEW_CHOICE = 4;
+const GROWTH_BEFORE_NEW_CHOICE = 4;
 
 /** Greatest number of rows per event of a roll-up's finest level, without and with subjects. */
 const MAX_SHARE = { plain: 1 / 8, bySubject: 1 / 4 };
@@ -60,6 +60,12 @@ export function withSubjectLevel(
   // The states of the other two are larger than what they save.
   const isSmall = aggregation !== "UNIQUE_COUNT" && aggregation !== "LATEST";
   return isSparse && isSmall && levels.length > 0 && events >= MIN_EVENTS_BY_SUBJECT ? [BY_SUBJECT, ...levels] : levels;
+}
+
+/** Whether levels that were chosen over `before` events are to be chosen anew over `events`. */
+export function isChoiceDue(before: number, events: number): boolean {
+  const hasGrown = events >= before * GROWTH_BEFORE_NEW_CHOICE;
+  return hasGrown || (before < MIN_EVENTS_BY_SUBJECT && events >= MIN_EVENTS_BY_SUBJECT);
 }
 
 export function isSameLevels(a: readonly RollUpLevel[], b: readonly RollUpLevel[]): boolean {

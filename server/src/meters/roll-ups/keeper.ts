@@ -18,7 +18,7 @@ import type { Period } from "../../kernel/period.ts";
 import { type Meter, meterView } from "../meter.ts";
 import { liveMeters } from "../store.ts";
 import { RollUpChecks } from "./checks.ts";
-import { GROWTH_BEFORE_NEW_CHOICE } from "./choice.ts";
+import { isChoiceDue } from "./choice.ts";
 import { deleteRetired, deleteUnknown } from "./deletion.ts";
 import { type RollUpPace, USUAL_PACE } from "./pace.ts";
 import {
@@ -348,7 +348,7 @@ export class RollUpKeeper {
     kept.former = null;
   }
 
-  /** A meter that has no roll-up but enough events, or many times more events than when its levels were chosen. */
+  /** A meter that has no roll-up but enough events, or levels that were chosen over far fewer. */
   #nextToChoose(): Meter | undefined {
     return this.#meters.find((meter) => this.#isAble(meter) && this.#deservesChoice(meter));
   }
@@ -357,7 +357,7 @@ export class RollUpKeeper {
     const key = keyOf(meter.id, meter.version);
     const events = this.#counts.total(meter.namespace, meter.eventType);
     const before = this.#kept.get(key)?.record.sizedAtEvents ?? this.#declined.get(key);
-    return before === undefined ? events >= this.#pace.minEvents : events >= before * GROWTH_BEFORE_NEW_CHOICE;
+    return before === undefined ? events >= this.#pace.minEvents : isChoiceDue(before, events);
   }
 
   async #choose(meter: Meter): Promise<void> {
