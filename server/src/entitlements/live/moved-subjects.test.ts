@@ -1,6 +1,5 @@
 /** Changes of who owns a subject while balances are being loaded: those that they concern are loaded again, others are not. */
 
-import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { ReferenceStore } from "../../engines/event-store/reference.ts";
 import { ManualClock } from "../../kernel/clock.ts";
@@ -47,7 +46,7 @@ async function loadsAcross(change: (balances: LiveBalances, load: number) => voi
     load: async () => {
       loads += 1;
       // The loop that loads must not keep the test from looking.
-      await setImmediate();
+      await new Promise((resolve) => setImmediate(resolve));
       change(balances, loads);
       return [acme];
     },
