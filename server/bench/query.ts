@@ -1,6 +1,6 @@
 /**
  * Benchmark of meter queries against a table without roll-ups:
- * `npm run bench -- query [--events 1000000,10000000,50000000] [--keep DIR] [--plots DIR] [--repetitions 20] [--budget 30]`.
+ * `npm run bench -- query [--events 1000000,10000000,50000000] [--keep DIR] [--plots DIR] [--repetitions 40] [--budget 30]`.
  *
  * For each number of events it loads three months of usage into the product over HTTP (`history/data-set.ts`), copies the
  * same events into the reference table in the same ClickHouse process, and asks both sides the same questions in turns, one
@@ -23,7 +23,7 @@ const { values: argv } = parseArgs({
     events: { type: "string", default: "1000000,10000000,50000000" },
     keep: { type: "string" },
     plots: { type: "string" },
-    repetitions: { type: "string", default: "20" },
+    repetitions: { type: "string", default: "40" },
     budget: { type: "string", default: "30" },
   },
 });

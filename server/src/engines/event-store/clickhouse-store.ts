@@ -90,11 +90,17 @@ const CONNECTION_FAILURES = new Set(["ECONNREFUSED", "ECONNRESET", "ENOENT", "EP
 
 /** Longest a statement in the background may take; it reads at most a month of one type of events. */
 const BACKGROUND_TIMEOUT_SECONDS = 3600;
+/**
+ * No machine code is made of expressions: that takes 40 ms the fourth time a kind of statement is sent, in the middle of
+ * somebody's query, and makes a scan of ten million events at most 5 % faster.
+ */
+const INTERPRETED = { compile_expressions: 0, compile_aggregate_expressions: 0 } as const;
 /** One thread, so that queries and inserts keep the other cores, and of low priority, so that they go first on this one. */
 const BACKGROUND_SETTINGS = {
   max_execution_time: BACKGROUND_TIMEOUT_SECONDS,
   max_threads: 1,
   os_threads_nice_value_query: 15,
+  ...INTERPRETED,
 };
 
 /** An event store that keeps roll-ups and can be audited. */
@@ -178,6 +184,7 @@ class ClickHouseStore implements RollUpEventStore {
       // A failure must not arrive in the middle of an answer that began with 200.
       wait_end_of_query: 1,
       readonly: "2",
+      ...INTERPRETED,
     };
   }
 

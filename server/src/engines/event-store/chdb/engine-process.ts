@@ -90,7 +90,8 @@ async function answer(pools: Pools, request: IncomingMessage): Promise<Uint8Arra
   if (!isBodyData) {
     if (request.headers[AFTER_INSERTS_HEADER] !== undefined) await Promise.allSettled(insertsUnderWay);
     const pool = request.headers[BACKGROUND_HEADER] === undefined ? pools.queries : pools.background;
-    return await pool.run(bindParameters(sql, params) + settingsClause(settings), DEFAULT_FORMAT);
+    const bound = params.size === 0 ? sql : bindParameters(sql, params);
+    return await pool.run(bound + settingsClause(settings), DEFAULT_FORMAT);
   }
   const insert = insertRows(pools, request, (path) => insertFromFile(sql, path, settings));
   insertsUnderWay.add(insert);

@@ -45,14 +45,7 @@ const MAX_PERIODS = 2_000;
 /** How to use the roll-up for the query; null when it is of no use. */
 export function coverOf(query: UsageQuery, rollUp: RollUp): Cover | null {
   if (query.storedBefore !== undefined || !isAtOrBefore(rollUp.coverage, query.upTo)) return null;
-  const needsSubject = query.groupBySubject || query.subjects !== undefined || query.customers !== undefined;
-  const needsGroups = query.groupBy.length > 0 || query.filters.size > 0;
-  const levels = LEVELS.toReversed().filter(
-    (level) =>
-      level.bySubject === needsSubject &&
-      (level.byGroups || !needsGroups) &&
-      rollUp.levels.some((built) => isSameLevel(built, level)),
-  );
+  const levels = levelsFor(query, rollUp);
   const bounds = { from: query.from ?? FIRST_EVENT_TIME, to: query.to ?? END_OF_EVENT_TIME };
   if (bounds.from >= bounds.to) return null;
   const parts: LevelPart[] = [];
@@ -66,6 +59,18 @@ export function coverOf(query: UsageQuery, rollUp: RollUp): Cover | null {
   const count = parts.reduce((sum, part) => sum + part.periods.length, rest.length);
   if (parts.length === 0 || count > MAX_PERIODS) return null;
   return { parts, edges: rest, hasTail: !isAtOrBefore(query.upTo, rollUp.coverage) };
+}
+
+/** The levels that tell apart what the query does, coarsest first, and among those of one grain the one with fewest rows. */
+export function levelsFor(query: UsageQuery, rollUp: RollUp): readonly RollUpLevel[] {
+  const needsSubject = query.groupBySubject || query.subjects !== undefined || query.customers !== undefined;
+  const needsGroups = query.groupBy.length > 0 || query.filters.size > 0;
+  return LEVELS.toReversed().filter(
+    (level) =>
+      level.bySubject === needsSubject &&
+      (level.byGroups || !needsGroups) &&
+      rollUp.levels.some((built) => isSameLevel(built, level)),
+  );
 }
 
 /** Whether every position of `a` is covered by `b`. */

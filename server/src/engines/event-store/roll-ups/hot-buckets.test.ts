@@ -121,11 +121,58 @@ const state = (place: PlacedState["place"], events: number, first: number): Plac
 });
 
 test("edges and tail come as states, which are added to the rows", async () => {
-  const { hot, rests } = shelf([row(1, 1, 2), row(2, 2, 3)], [state([0, 0], 4, 7), state([0, 0], 5, 20 * DAY)]);
+  const rows = [row(1, 0, 9), row(1, 1, 2), row(2, 2, 3)];
+  const { hot, rests } = shelf(rows, [state([0, 0], 4, 7), state([0, 0], 5, 20 * DAY)]);
   const asked = query({ from: instantFromMicros(5), upTo: new Map([[0, 10]]) });
   expect(await hot.answer(asked)).toEqual([[14, 7, 20 * DAY, 0, 0, 14]]);
   const edges = [{ from: 5, to: DAY }];
   expect(rests).toEqual([{ parts: [], edges, hasTail: true }]);
+});
+
+test("a bucket that a bound cuts needs no events when those of each row are on one side of the bound", async () => {
+  const rows = [
+    row(1, 1, 2),
+    row(2, 2, 3),
+    { ...row(2, 2, 5, "=b"), first: 2 * DAY + 6 * HOUR, last: 2 * DAY + 7 * HOUR },
+  ];
+  // Rows of a day end an hour after midnight here.
+  const { hot, rests } = shelf(rows);
+  const bounds = { from: instantFromMicros(DAY), to: instantFromMicros(2 * DAY + 2 * HOUR) };
+  expect(await hot.answer(query(bounds))).toEqual([[5, DAY, 2 * DAY + HOUR, 0, 0, 5]]);
+  const windows = { window: { size: "DAY", timeZone: "UTC" } } as const;
+  expect(await hot.answer(query({ ...bounds, ...windows }))).toEqual([
+    [2, DAY, DAY + HOUR, 1, 0, 2],
+    [3, 2 * DAY, 2 * DAY + HOUR, 2, 0, 3],
+  ]);
+  expect(rests).toEqual([]);
+});
+
+test.each([
+  ["the row has events on both sides", query({ from: instantFromMicros(0), to: instantFromMicros(2 * DAY + HOUR) })],
+  [
+    "the first event of the row is before the period",
+    query({ from: instantFromMicros(1), to: instantFromMicros(3 * DAY) }),
+  ],
+  [
+    "the bucket is stale",
+    query({
+      to: instantFromMicros(2 * DAY + 2 * HOUR),
+      rollUp: rollUp({ stale: [{ from: instantFromMicros(2 * DAY + 9 * HOUR), to: instantFromMicros(3 * DAY) }] }),
+    }),
+  ],
+  [
+    "the events of the row are in two windows",
+    query({
+      to: instantFromMicros(DAY),
+      window: { size: "DAY", timeZone: "Asia/Kolkata" },
+      rollUp: rollUp({ levels: [{ grain: "HOUR", bySubject: false, byGroups: true }] }),
+    }),
+  ],
+])("the events of a bucket that a bound cuts are read when %s", async (_, asked) => {
+  const ofHour = { ...row(1, 0, 4), bucket: 18 * HOUR, first: 18 * HOUR, last: 19 * HOUR - 1 };
+  const { hot, rests } = shelf([row(1, 0, 1), row(1, 1, 2), row(1, 2, 3), ofHour]);
+  await hot.answer(asked);
+  expect(rests.flatMap(({ edges }) => edges).length).toBe(1);
 });
 
 test("states meet rows of the same window and group, and others stand alone", async () => {

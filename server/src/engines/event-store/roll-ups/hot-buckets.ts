@@ -4,9 +4,14 @@
  *
  * Rows of a chunk never change and chunk numbers are never used again, so what is kept can be old but never wrong; which chunks
  * count comes with each query. Only levels without subjects are kept, those of minutes by the day, up to a number of rows in all;
- * those longest unused go first. What of a query is not in kept rows (larger levels, the events around whole buckets and after the coverage) comes
- * from one statement, as states that are added to those of the rows. `answer` yields exactly the cells that one statement
- * over everything would (`sql/usage.ts`).
+ * those longest unused go first.
+ *
+ * A bucket that a bound of the query cuts is known from its rows as well, if the events of each lie on one side of the bound: a
+ * row tells when its first and its last event were. So a query until now needs no events, though now is within a bucket.
+ *
+ * What of a query is not in kept rows (larger levels, the events around whole buckets and after the coverage) comes from one
+ * statement, as states that are added to those of the rows. `answer` yields exactly the cells that one statement over
+ * everything would (`sql/usage.ts`).
  */
 
 import { assert } from "../../../kernel/assert.ts";
@@ -16,7 +21,7 @@ import type { TextFilter, UsageQuery } from "../store.ts";
 import { END_OF_EVENT_TIME, FIRST_EVENT_TIME, offsetSegments } from "../windows.ts";
 import { type BucketRow, BucketSum, type UsageState } from "./bucket-sum.ts";
 import { mergedPeriods, nextBucketStart, outerBuckets } from "./buckets.ts";
-import { type Cover, coverOf, type LevelPart } from "./cover.ts";
+import { type Cover, coverOf, levelsFor, type LevelPart } from "./cover.ts";
 import { filterOf } from "./group-filter.ts";
 import { levelNumber, type RollUp, type RollUpLevel } from "./roll-up.ts";
 import { windowNumbers } from "./window-numbers.ts";
@@ -52,6 +57,8 @@ const MAX_BLOCK_ROWS = 30_000;
 /** Two days around the bounds of a query, and as many more; of a longer time, minutes are read by statements. */
 const MAX_BLOCKS = 4;
 const ALL_TIME: Period = { from: FIRST_EVENT_TIME, to: END_OF_EVENT_TIME };
+/** More edges than the two of a period come of windows that cut buckets, of which most have events on both sides. */
+const MAX_DECIDED_EDGES = 2;
 /** About 300 bytes each. */
 const MAX_ROWS = 200_000;
 
@@ -82,12 +89,34 @@ export class HotBuckets {
     const parts = await Promise.all(
       cover.parts.map(async (part) => ({ part, rows: await this.#countedRows(query, rollUp, part) })),
     );
-    const kept = parts.flatMap(({ rows }) => (rows === null ? [] : [rows]));
+    const kept = parts.flatMap(({ rows }) => (rows === null ? [] : [rows.map((row) => ({ row, at: row.bucket }))]));
     if (kept.length === 0) return null;
-    const rest = { ...cover, parts: parts.flatMap(({ part, rows }) => (rows === null ? part : [])) };
+    const edges = await Promise.all(
+      cover.edges.map(async (edge) => ({ edge, rows: await this.#edgeRows(query, rollUp, cover, edge) })),
+    );
+    kept.push(...edges.flatMap(({ rows }) => (rows === null ? [] : [rows.map((row) => ({ row, at: row.first }))])));
+    const rest = {
+      parts: parts.flatMap(({ part, rows }) => (rows === null ? part : [])),
+      edges: edges.flatMap(({ edge, rows }) => (rows === null ? edge : [])),
+      hasTail: cover.hasTail,
+    };
     const hasRest = rest.parts.length > 0 || rest.edges.length > 0 || rest.hasTail;
     const states = hasRest ? await this.#source.states(query, rollUp, rest) : [];
     return summed(query, [...placedRows(query, rollUp, kept.flat()), ...states]);
+  }
+
+  /** The rows of just the events in the edge; null when that cannot be told from rows that are kept. */
+  async #edgeRows(query: UsageQuery, rollUp: RollUp, cover: Cover, edge: Period): Promise<readonly BucketRow[] | null> {
+    const level = finestLevel(query, rollUp);
+    if (level === null || cover.edges.length > MAX_DECIDED_EDGES) return null;
+    const buckets = outerBuckets(level.grain, edge);
+    if (rollUp.stale.some((period) => isOverlapping(outerBuckets(level.grain, period), buckets))) return null;
+    const rows = await this.#countedRows(query, rollUp, { level, periods: [buckets] });
+    const touching = rows?.filter(({ first, last }) => first < edge.to && edge.from <= last) ?? null;
+    const windowOf = windowsOf(query);
+    const isWithin = ({ first, last }: BucketRow): boolean =>
+      edge.from <= first && last < edge.to && windowOf(first).join() === windowOf(last).join();
+    return touching?.every(isWithin) === true ? touching : null;
   }
 
   /** The rows of the part that count; null when they are too many to be kept. */
@@ -170,6 +199,17 @@ export function hotCover(query: UsageQuery, rollUp: RollUp): Cover | null {
   return cover === null || cover.parts.some(({ level }) => level.bySubject) ? null : cover;
 }
 
+/** Of the levels that tell apart what the query does, the finest; null when its rows are events. */
+function finestLevel(query: UsageQuery, rollUp: RollUp): RollUpLevel | null {
+  const levels = levelsFor(query, rollUp);
+  const grain = levels.at(-1)?.grain;
+  return grain === "MICROSECOND" ? null : (levels.find((level) => level.grain === grain) ?? null);
+}
+
+function isOverlapping(a: Period, b: Period): boolean {
+  return a.from < b.to && b.from < a.to;
+}
+
 /** The blocks that the part lies in: days for small buckets, all time for the others. */
 function blocksOf({ level, periods }: LevelPart): readonly Block[] {
   if (level.grain !== "MINUTE" && level.grain !== "MICROSECOND") return [{ level, period: ALL_TIME }];
@@ -203,21 +243,29 @@ function isCounted(rollUp: RollUp, part: LevelPart, row: BucketRow): boolean {
   });
 }
 
-/** The rows that pass the filters, each with its window and groups. */
-function placedRows(query: UsageQuery, rollUp: RollUp, rows: readonly BucketRow[]): readonly PlacedState[] {
+/** The rows that pass the filters, each with its groups and the window that `at` is in. */
+function placedRows(
+  query: UsageQuery,
+  rollUp: RollUp,
+  rows: readonly { readonly row: BucketRow; readonly at: number }[],
+): readonly PlacedState[] {
   const filters = [...query.filters].map(([key, filter]) => [indexOf(rollUp, key), filterOf(filter)] as const);
   const indexes = query.groupBy.map((key) => indexOf(rollUp, key));
-  const numbers =
-    query.window === undefined
-      ? () => [0, 0] as const
-      : windowNumbers(query.window.size, offsetSegments(query.window.timeZone, query.from, query.to));
+  const windowOf = windowsOf(query);
   return rows
-    .filter((row) => filters.every(([index, isMatch]) => isMatch(row.groups[index] ?? "-")))
-    .map((row) => {
+    .filter(({ row }) => filters.every(([index, isMatch]) => isMatch(row.groups[index] ?? "-")))
+    .map(({ row, at }) => {
       // The first character is the mark that filters look at.
       const groups = indexes.map((index) => (row.groups[index] ?? "-").slice(1));
-      return { place: [...numbers(row.bucket), ...groups], state: row };
+      return { place: [...windowOf(at), ...groups], state: row };
     });
+}
+
+/** For an instant in microseconds, what tells the query's window of it from others. */
+function windowsOf({ window, from, to }: UsageQuery): (micros: number) => readonly [number, number] {
+  return window === undefined
+    ? () => [0, 0] as const
+    : windowNumbers(window.size, offsetSegments(window.timeZone, from, to));
 }
 
 /** One row of cells for each window and group, like the statement's. */

@@ -114,7 +114,8 @@ function rollUpRows(binder: Binder, query: UsageQuery, rollUp: RollUp, parts: re
     ...[...query.filters].map(([key, filter]) => textCondition(binder, groupText(key), filter)),
   ];
   return {
-    from: `${ROLL_UPS_TABLE} AS r WHERE ${allOf(conditions)}`,
+    // The engine need not find out by itself that the states are to be read last.
+    from: `${ROLL_UPS_TABLE} AS r PREWHERE ${allOf(conditions)}`,
     subject: "r.subject",
     micros: "r.bucket",
     ...MERGED,
@@ -173,8 +174,14 @@ function groupColumns(
 ): readonly string[] {
   const columns = query.groupBy.map(groupText);
   if (query.groupByCustomer) columns.unshift(customerColumn(binder, query.customers ?? []));
-  if (query.groupBySubject) columns.unshift(subject);
+  if (query.groupBySubject) columns.unshift(subjectColumn(binder, query, subject));
   return columns;
+}
+
+/** The only subject that is asked for need not be read. */
+function subjectColumn(binder: Binder, { subjects = [] }: UsageQuery, subject: string): string {
+  const [only] = subjects;
+  return only === undefined || subjects.length > 1 ? subject : binder.text(only);
 }
 
 /** A subject that two customers list belongs to the first. */
