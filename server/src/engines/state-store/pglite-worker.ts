@@ -12,9 +12,13 @@
 
 import { PGlite, types, type PGliteInterface, type Transaction } from "@electric-sql/pglite";
 import { btree_gist } from "@electric-sql/pglite/contrib/btree_gist";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
 import { parentPort, workerData, type MessagePort } from "node:worker_threads";
 import { assert } from "../../kernel/assert.ts";
 import { columnParser, KNOWN_TYPES, refuseColumnType } from "./column-values.ts";
@@ -33,6 +37,7 @@ import {
 import { upkeep, UPKEEP_LIMITS } from "./pglite-upkeep.ts";
 
 const UPKEEP_INTERVAL_MS = 30_000;
+const CREATE_SCRIPT = fileURLToPath(new URL("./pglite-create.ts", import.meta.url));
 /** The database's own directory in that of the store, beside the lock. */
 const DATABASE_NAME = "postgres";
 
@@ -178,8 +183,7 @@ async function openDatabase(directory: string): Promise<PGlite> {
   if (!existsSync(place)) {
     const unfinished = join(directory, "postgres.new");
     rmSync(unfinished, { recursive: true, force: true });
-    const made = await PGlite.create(unfinished);
-    await made.close();
+    await createDatabase(unfinished);
     renameSync(unfinished, place);
   }
   const pglite = await PGlite.create({ dataDir: place, startParams: START_PARAMETERS, extensions: EXTENSIONS });
@@ -191,6 +195,17 @@ async function openDatabase(directory: string): Promise<PGlite> {
     throw error;
   }
   return pglite;
+}
+
+/**
+ * Makes a database in a process of its own: the 400 MB that it takes would never be given back by this one. Rejects with what
+ * that process said.
+ */
+async function createDatabase(directory: string): Promise<void> {
+  const child = spawn(process.execPath, [CREATE_SCRIPT, directory], { stdio: ["ignore", "ignore", "pipe"] });
+  const said = text(child.stderr);
+  const [code] = await once(child, "close");
+  if (code !== 0) throw new Error((await said).trim().split("\n").at(-1) ?? "");
 }
 
 async function migrateAll(pglite: PGlite): Promise<void> {
