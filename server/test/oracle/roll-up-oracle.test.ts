@@ -34,6 +34,7 @@ const seed = Number(process.env["ORACLE_SEED"] ?? Math.floor(Math.random() * 2 *
 const worldCount = Number(process.env["ORACLE_WORLDS"] ?? 3);
 const rollUpsPerWorld = 5;
 const queriesPerRollUp = 20;
+const MAX_WORLDS_FOR_DIFFERENCES = 20;
 const concurrency = 4;
 /** Fewer than most levels with groups or small buckets have, and more than days without groups. */
 const MAX_FORGETFUL_ROWS = 20;
@@ -159,14 +160,24 @@ test("a roll-up that differs from its events is found, and one that does not is 
   assert(opened !== undefined, "tests run after the store was opened");
   const store = opened;
   const random = new Random(seed);
-  const world = randomWorld(random, `differences-${seed}`, (partition) => {
+  let found = 0;
+  // Some worlds have hardly any events, and roll-ups of them no rows that could be missing.
+  for (let index = 0; found === 0 && index < MAX_WORLDS_FOR_DIFFERENCES; index += 1) {
+    found += await differencesFound(random, store, `differences-${seed}-${index}`);
+  }
+  expect(found).toBeGreaterThan(0);
+});
+
+/** Compares roll-ups of a random world with its events, whole and without a chunk; returns how many lacked rows. */
+async function differencesFound(random: Random, store: RollUpEventStore, name: string): Promise<number> {
+  const world = randomWorld(random, name, (partition) => {
     const offset = offsets.get(partition) ?? 0;
     offsets.set(partition, offset + 1);
     return offset;
   });
   await store.insert(encodeEvents(world.events), world.namespace);
   const always = { from: instantFromMicros(0), to: instantFromMicros(7_258_118_400_000_000) };
-  let isFound = false;
+  let found = 0;
   for (let count = 0; count < rollUpsPerWorld; count += 1) {
     const { meter, rollUp } = await randomRollUp(random, world, store.rollUps, () => (lastId += 1), false);
     for (const level of rollUp.levels) {
@@ -180,7 +191,7 @@ test("a roll-up that differs from its events is found, and one that does not is 
     const less = { ...rollUp, chunks: rollUp.chunks.filter((each) => each !== chunk), rebuilt: [] };
     if (rows === 0 || rollUp.rebuilt.length > 0) continue;
     expect((await store.rollUps.differences(less, meter, level, always, 10)).length).toBeGreaterThan(0);
-    isFound = true;
+    found += 1;
   }
-  expect(isFound).toBe(true);
-});
+  return found;
+}
