@@ -34,6 +34,13 @@ export class Metrics {
   readonly #rejectedEvents: Counter;
   readonly #duplicates: Counter;
   readonly #conflicts: Counter;
+  /** A meter without such events has no series. */
+  readonly #invalidValues = new Counter({
+    registers: [this.registry],
+    name: "tallystick_invalid_values_total",
+    help: "Stored events that yield no value for a meter of their type, by meter.",
+    labelNames: ["namespace", "meter"],
+  });
   readonly #batchEvents: Histogram;
   readonly #batchSeconds: Histogram;
   readonly #querySeconds: Histogram;
@@ -158,6 +165,9 @@ export class Metrics {
   stored(report: SinkReport): void {
     this.#duplicates.inc({ namespace: this.#namespace }, report.duplicates);
     this.#conflicts.inc({ namespace: this.#namespace }, report.conflicts);
+    for (const { namespace, meter, events } of report.invalidValues) {
+      this.#invalidValues.inc({ namespace, meter }, events);
+    }
     this.#batchEvents.observe(report.to - report.from + 1);
     this.#batchSeconds.observe(report.durationMs / 1000);
   }

@@ -18,7 +18,7 @@ import {
 } from "../engines/event-store/index.ts";
 import { Loop } from "../engines/jobs/index.ts";
 import { openStateStore, type StateStore } from "../engines/state-store/index.ts";
-import { deleteConflictsBefore, EventTail, firstRetainedOffset, type WatchedUsage } from "../events/index.ts";
+import { deleteConflictsBefore, EventTail, firstRetainedOffset } from "../events/index.ts";
 import { createHttpServer, type HttpServer } from "../http/index.ts";
 import { type Clock, systemClock } from "../kernel/clock.ts";
 import { createUlidSource } from "../kernel/id.ts";
@@ -107,8 +107,7 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
   const { log, engine, store } = engines;
   const positions = new Map<number, number>();
   const accept = createAcceptance({ config, log, clock: options.clock ?? systemClock, health, metrics });
-  const lagSeconds = (): number => lag.lag().seconds;
-  const feed: UsageFeedControl = { watch: (all) => sink.watch(all), logEnd: () => log.end(PARTITION), lagSeconds };
+  const feed = feedControl(() => sink, log, lag);
   const core: Core = { ...createCore(options, engines, metrics, positions), accept, feed };
   const meters = createMeters(core);
   const sink = createSink(
@@ -134,6 +133,7 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
     await loadPositions(options, dataDirectory, engines, positions, lag);
     lag.durable(log.end(PARTITION));
     await meters.seed(config.meters);
+    await domains.prepareSink();
     log.onDurable((_partition, end) => {
       lag.durable(end);
       health.durable();
@@ -170,6 +170,16 @@ function urlOf(host: string, port: number): string {
   return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
+/** What domains may ask of the sink, which is made after what they are made of. */
+function feedControl(sink: () => SinkThread, log: FileLog, lag: LagTracker): UsageFeedControl {
+  return {
+    watch: (usages) => sink().watch(usages),
+    check: (meters) => sink().check(meters),
+    logEnd: () => log.end(PARTITION),
+    lagSeconds: () => lag.lag().seconds,
+  };
+}
+
 function createSink(
   options: ProductOptions,
   dataDirectory: string,
@@ -178,7 +188,7 @@ function createSink(
   hear: SinkListeners,
 ): SinkThread {
   return new SinkThread({
-    workerOptions: () => sinkOptions(options, dataDirectory, engines, hear.watched()),
+    workerOptions: () => sinkOptions(options, dataDirectory, engines, hear),
     onRecovered: hear.recovered,
     onCommitted: (report) => {
       hear.committed(report);
@@ -267,7 +277,7 @@ function sinkOptions(
   options: ProductOptions,
   dataDirectory: string,
   engines: Engines,
-  watched: readonly WatchedUsage[],
+  hear: SinkListeners,
 ): SinkWorkerOptions {
   const { config, stepModule } = options;
   const url = config.postgres.url;
@@ -282,7 +292,8 @@ function sinkOptions(
     state: port === undefined ? { kind: "postgres", url: url ?? "" } : { kind: "shared", port },
     limits: { events: config.sink.maxBatchEvents, bytes: config.sink.maxBatchBytes, months: MAX_BATCH_MONTHS },
     lingerMs: config.sink.lingerMs,
-    watched,
+    watched: hear.watched(),
+    checked: hear.checked(),
     ...(stepModule === undefined ? {} : { stepModule }),
   };
 }
@@ -302,6 +313,7 @@ function createRollUps(
       const { events, seconds } = lag.lag();
       return events > BUSY_LAG_EVENTS || seconds > BUSY_LAG_SECONDS;
     },
+    isIngesting: () => lag.lag().events > 0,
     ...(rollUpPace === undefined ? {} : { pace: rollUpPace }),
     onError: (error) =>
       logger.warn({ err: error }, "the upkeep of roll-ups failed and is tried again; queries read events"),

@@ -5,6 +5,7 @@ import type { Database } from "../engines/state-store/index.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { Fault, type FieldError } from "../kernel/fault.ts";
 import { parseUlid } from "../kernel/id.ts";
+import { Recent } from "../kernel/recent.ts";
 import type { Meter, MeterService, MeterUse } from "../meters/index.ts";
 import {
   draftErrors,
@@ -28,7 +29,9 @@ import {
   markArchived,
   setUnitCost,
 } from "./feature-store.ts";
-import { RecentFeatures } from "./recent-features.ts";
+
+/** Every check of access names a feature. */
+const MAX_REMEMBERED = 10_000;
 
 export interface FeatureServiceOptions {
   readonly db: Kysely<Database>;
@@ -46,7 +49,8 @@ export interface FeaturePage {
 
 export class FeatureService {
   readonly #options: FeatureServiceOptions;
-  readonly #recent = new RecentFeatures();
+  /** By id or key, since the last change of any feature. */
+  readonly #recent = new Recent<Feature>(MAX_REMEMBERED);
 
   constructor(options: FeatureServiceOptions) {
     this.#options = options;
@@ -99,12 +103,7 @@ export class FeatureService {
 
   async #find(idOrKey: string): Promise<Feature | null> {
     const { db, namespace } = this.#options;
-    const known = this.#recent.peek(idOrKey);
-    if (known !== undefined) return known;
-    const mark = this.#recent.mark();
-    const feature = await findFeature(db, namespace, idOrKey);
-    if (feature !== null) this.#recent.remember(idOrKey, feature, mark);
-    return feature;
+    return await this.#recent.getOrRead(idOrKey, () => findFeature(db, namespace, idOrKey));
   }
 
   /** The live feature with this key, or null. */
@@ -119,21 +118,21 @@ export class FeatureService {
     const found = new Map<string, Feature>();
     const unknown = new Set<string>();
     for (const id of ids) {
-      const known = this.#recent.peek(id);
+      const known = this.#recent.get(id);
       if (known === undefined) unknown.add(id);
       else found.set(id, known);
     }
-    const mark = this.#recent.mark();
-    for (const feature of await findFeatures(db, namespace, [...unknown])) {
-      this.#recent.remember(feature.id, feature, mark);
-      found.set(feature.id, feature);
-    }
+    const looked = await this.#recent.look(
+      () => findFeatures(db, namespace, [...unknown]),
+      (features) => features.map((feature) => [feature.id, feature]),
+    );
+    for (const feature of looked) found.set(feature.id, feature);
     return found;
   }
 
   /** What `get` would answer, from memory only; undefined: ask `get`. */
   recent(idOrKey: string): Feature | undefined {
-    return this.#recent.peek(idOrKey);
+    return this.#recent.get(idOrKey);
   }
 
   async list(query: FeatureListQuery): Promise<readonly Feature[]> {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
+import { ChangeWatch } from "../kernel/recent.ts";
 import { Attribution } from "./attribution.ts";
 import type { SubjectClaim } from "./customer-store.ts";
-import { ChangeWatch } from "./recent.ts";
 
 const byKey: SubjectClaim = { subject: "s", customerId: "K", by: "key" };
 const bySubjectKey: SubjectClaim = { subject: "s", customerId: "S", by: "subjectKey" };
@@ -37,8 +37,8 @@ test("only what is not in memory is asked for, each subject once, and again when
 test("what was read while a change was under way is answered but not remembered", async () => {
   const watch = new ChangeWatch();
   const attribution = new Attribution(watch, async () => [byKey]);
-  watch.began();
-  expect(await attribution.ownersOf(["s"])).toEqual(new Map([["s", "K"]]));
-  watch.ended();
+  await watch.during(async () => {
+    expect(await attribution.ownersOf(["s"])).toEqual(new Map([["s", "K"]]));
+  });
   expect(attribution.inMemory("s")).toBeUndefined();
 });

@@ -5,21 +5,20 @@
  * Owners are kept in memory, also the absence of one, because every batch of events asks for them.
  */
 
+import { type ChangeWatch, Recent } from "../kernel/recent.ts";
 import type { SubjectClaim } from "./customer-store.ts";
-import { type ChangeWatch, Recent } from "./recent.ts";
 
 /** Some 40 MB of subjects of 50 characters. */
 const MAX_REMEMBERED = 200_000;
 
 export class Attribution {
-  readonly #watch: ChangeWatch;
   readonly #claims: (subjects: readonly string[]) => Promise<readonly SubjectClaim[]>;
-  readonly #owners = new Recent<string | null>(MAX_REMEMBERED);
+  readonly #owners: Recent<string | null>;
 
   /** `claims` reads the claims of live customers to subjects. */
   constructor(watch: ChangeWatch, claims: (subjects: readonly string[]) => Promise<readonly SubjectClaim[]>) {
-    this.#watch = watch;
     this.#claims = claims;
+    this.#owners = new Recent(MAX_REMEMBERED, watch);
   }
 
   /** The id of the subject's owner, null when it is known to have none, undefined when only the store knows. */
@@ -37,11 +36,9 @@ export class Attribution {
       else if (owner !== null) owners.set(subject, owner);
     }
     if (unknown.size === 0) return owners;
-    const looked = await this.#watch.look(
+    const looked = await this.#owners.look(
       async () => ownersByClaims(await this.#claims([...unknown])),
-      (found) => {
-        for (const subject of unknown) this.#owners.set(subject, found.get(subject) ?? null);
-      },
+      (found) => [...unknown].map((subject) => [subject, found.get(subject) ?? null]),
     );
     return new Map([...owners, ...looked]);
   }

@@ -14,6 +14,7 @@ import type { Database } from "../engines/state-store/index.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { Fault, type FieldError } from "../kernel/fault.ts";
 import { parseUlid } from "../kernel/id.ts";
+import { ChangeWatch, Recent } from "../kernel/recent.ts";
 import { Attribution } from "./attribution.ts";
 import {
   claimsTo,
@@ -38,7 +39,6 @@ import {
   draftErrors,
   sortedKeys,
 } from "./customer.ts";
-import { ChangeWatch, Recent } from "./recent.ts";
 import { described, isStandIn, standInFor } from "./subject-hook.ts";
 import { insertMissingSubjects } from "./subjects/subject-store.ts";
 import type { Subject } from "./subjects/subject.ts";
@@ -73,7 +73,7 @@ export class CustomerService {
   readonly #watch = new ChangeWatch();
   readonly #attribution: Attribution;
   /** By id, and by key unless the key could be read as an id. */
-  readonly #recent = new Recent<Customer>(MAX_REMEMBERED);
+  readonly #recent = new Recent<Customer>(MAX_REMEMBERED, this.#watch);
   readonly #listeners: ((change: CustomerChange) => void)[] = [];
 
   constructor(options: CustomerServiceOptions) {
@@ -92,9 +92,9 @@ export class CustomerService {
     const known = this.recent(idOrKey);
     if (known !== undefined) return known;
     const { db, namespace } = this.#options;
-    const found = await this.#watch.look(
+    const found = await this.#recent.look(
       () => findCustomer(db, namespace, idOrKey),
-      (customer) => this.#remember(customer === null ? [] : [customer]),
+      (customer) => (customer === null ? [] : named(customer)),
     );
     if (found === null) throw customerNotFound(idOrKey);
     return found;
@@ -328,23 +328,22 @@ export class CustomerService {
 
   /** Does work in a transaction, again if it lost a race for a key, and tells of its changes when they are committed. */
   async #change<Result>(execute: (work: Work) => Promise<Result>): Promise<Result> {
-    for (let attempt = 1; ; attempt += 1) {
-      this.#watch.began();
-      try {
-        const changes: CustomerChange[] = [];
-        const result = await this.#options.db.transaction().execute((tx) => execute({ tx, changes }));
-        for (const change of changes) this.#forget(change);
-        for (const change of changes) for (const listener of this.#listeners) listener(change);
-        return result;
-      } catch (error) {
-        if (attempt < MAX_ATTEMPTS && isOwnerRace(error)) continue;
-        // Unless it was refused, nobody knows whether the change was committed.
-        if (!(error instanceof Fault)) this.#clear();
-        throw error;
-      } finally {
-        this.#watch.ended();
+    return await this.#watch.during(async () => {
+      for (let attempt = 1; ; attempt += 1) {
+        try {
+          const changes: CustomerChange[] = [];
+          const result = await this.#options.db.transaction().execute((tx) => execute({ tx, changes }));
+          for (const change of changes) this.#forget(change);
+          for (const change of changes) for (const listener of this.#listeners) listener(change);
+          return result;
+        } catch (error) {
+          if (attempt < MAX_ATTEMPTS && isOwnerRace(error)) continue;
+          // Unless it was refused, nobody knows whether the change was committed.
+          if (!(error instanceof Fault)) this.#clear();
+          throw error;
+        }
       }
-    }
+    });
   }
 
   #forget({ before, after, subjects }: CustomerChange): void {
@@ -357,22 +356,14 @@ export class CustomerService {
     this.#recent.clear();
   }
 
-  #remember(customers: readonly Customer[]): void {
-    for (const customer of customers) {
-      this.#recent.set(customer.id, customer);
-      const { key, deletedAt } = customer;
-      if (key !== null && deletedAt === null && parseUlid(key) === null) this.#recent.set(key, customer);
-    }
-  }
-
   async #getAll(ids: readonly string[]): Promise<readonly Customer[]> {
     const wanted = [...new Set(ids.map((id) => id.toUpperCase()))];
     const customers = new Map(wanted.map((id) => [id, this.#recent.get(id)]));
     const missing = wanted.filter((id) => customers.get(id) === undefined);
     const { db, namespace } = this.#options;
-    const found = await this.#watch.look(
+    const found = await this.#recent.look(
       () => findCustomers(db, namespace, missing),
-      (looked) => this.#remember(looked),
+      (looked) => looked.flatMap(named),
     );
     for (const customer of found) customers.set(customer.id, customer);
     return wanted.map((id) => {
@@ -389,6 +380,18 @@ export class CustomerService {
       subjects: claimedSubjects(customer).filter((subject) => (owners.get(subject) ?? customer.id) === customer.id),
     }));
   }
+}
+
+/** The names under which `get` finds the customer. */
+function named(customer: Customer): readonly (readonly [name: string, customer: Customer])[] {
+  const { id, key, deletedAt } = customer;
+  const hasName = key !== null && deletedAt === null && parseUlid(key) === null;
+  return hasName
+    ? [
+        [id, customer],
+        [key, customer],
+      ]
+    : [[id, customer]];
 }
 
 function checkedContent(draft: CustomerDraft): CustomerContent {

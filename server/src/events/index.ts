@@ -3,6 +3,7 @@
 export { type AcceptedEvents, EventAcceptor, type LogPosition } from "./accept.ts";
 export { EventReader } from "./event-codec.ts";
 export { usageOfEvents } from "./feed/extractor.ts";
+export type { CheckedMeter, InvalidValues } from "./feed/invalid-values.ts";
 export { isWatchable, type UsageFeed, type WatchedUsage } from "./feed/usage-feed.ts";
 export { EventBatchHasher, EventHasher } from "./event-hash.ts";
 export { deleteConflictsBefore } from "./conflicts.ts";

@@ -4,8 +4,8 @@ import type { Kysely, Transaction } from "kysely";
 import { type Database, isStorableText } from "../engines/state-store/index.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { Fault } from "../kernel/fault.ts";
+import { Recent } from "../kernel/recent.ts";
 import { definitionErrors, groupByErrors, type Meter, type MeterChange, type MeterDraft } from "./meter.ts";
-import { RecentMeters } from "./recent-meters.ts";
 import {
   findMeter,
   insertMeter,
@@ -17,6 +17,8 @@ import {
 } from "./store.ts";
 
 const MAX_NAMED_USES = 5;
+/** Every query begins with its meter. */
+const MAX_REMEMBERED = 10_000;
 
 export interface MeterServiceOptions {
   readonly db: Kysely<Database>;
@@ -37,20 +39,25 @@ export interface MeterUse {
   readonly groupByKeys: readonly string[];
 }
 
+/** What may have happened to a meter. */
+type MeterEvent = "created" | "updated" | "deleted";
+type MeterListener = (meterId: string, how: MeterEvent) => void;
+
 /** A meter that the configuration wants to exist. */
 export type SeededMeter = Omit<MeterDraft, "eventFrom" | "metadata">;
 
 export class MeterService {
   readonly #options: MeterServiceOptions;
-  readonly #recent = new RecentMeters();
-  readonly #listeners: ((meterId: string) => void)[] = [];
+  /** By id or slug, since the last change of any meter. */
+  readonly #recent = new Recent<Meter>(MAX_REMEMBERED);
+  readonly #listeners: MeterListener[] = [];
 
   constructor(options: MeterServiceOptions) {
     this.#options = options;
   }
 
   /** Calls the listener after every change of a meter that may have been committed, before the change is answered. */
-  onChange(listener: (meterId: string) => void): void {
+  onChange(listener: MeterListener): void {
     this.#listeners.push(listener);
   }
 
@@ -76,7 +83,7 @@ export class MeterService {
       updatedAt: now,
       deletedAt: null,
     };
-    if (await this.#recent.changing(() => insertMeter(db, meter))) return meter;
+    if (await this.#changing(meter.id, "created", () => insertMeter(db, meter))) return meter;
     throw new Fault("conflict", "meter_slug_taken", "meter with the same slug already exists", {
       fields: [
         { code: "meter_slug_taken", message: `slug "${meter.slug}" is taken; choose another one`, field: "$.slug" },
@@ -87,7 +94,7 @@ export class MeterService {
   /** The meter with this id, deleted or not, or the live meter with this slug. Fault: `meter_not_found`. */
   async get(idOrSlug: string): Promise<Meter> {
     const { db, namespace } = this.#options;
-    const meter = await this.#recent.get(idOrSlug, () => findMeter(db, namespace, idOrSlug));
+    const meter = await this.#recent.getOrRead(idOrSlug, () => findMeter(db, namespace, idOrSlug));
     if (meter === null) throw meterNotFound(idOrSlug);
     return meter;
   }
@@ -115,14 +122,14 @@ export class MeterService {
    */
   async update(idOrSlug: string, change: MeterChange): Promise<Meter> {
     const { id } = await this.get(idOrSlug);
-    return await this.#changing(id, () => this.#update(id, change));
+    return await this.#changing(id, "updated", () => this.#update(id, change));
   }
 
-  async #changing<Result>(meterId: string, change: () => Promise<Result>): Promise<Result> {
+  async #changing<Result>(meterId: string, how: MeterEvent, change: () => Promise<Result>): Promise<Result> {
     try {
       return await this.#recent.changing(change);
     } finally {
-      for (const listener of this.#listeners) listener(meterId);
+      for (const listener of this.#listeners) listener(meterId, how);
     }
   }
 
@@ -177,7 +184,7 @@ export class MeterService {
     const { db, clock } = this.#options;
     const { id, deletedAt } = await this.get(idOrSlug);
     if (deletedAt !== null) return;
-    await this.#changing(id, () =>
+    await this.#changing(id, "deleted", () =>
       db.transaction().execute(async (tx) => {
         const meter = await this.lock(tx, id);
         if (meter === null) return;

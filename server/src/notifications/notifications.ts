@@ -88,7 +88,7 @@ export class Notifications {
       features: options.features,
       onChange: () => {
         this.#residency.ruleActs();
-        this.#watcher.wake();
+        this.#watcher.loop.wake();
       },
     });
     const onRead = (id: string): void => this.#residency.read(id, positions());
@@ -101,7 +101,7 @@ export class Notifications {
     const channels = new ChannelService({ ...store, addresses, randomBytes });
     this.operations = [...channelOperations(channels), ...ruleOperations(rules), ...eventOperations(events)];
     const retention = eventRetention({ ...store, retentionDays: options.retentionDays, onError });
-    this.services = [worker, this.#evaluator, this.#watcher, this.#residency, retention];
+    this.services = [worker, this.#evaluator.loop, this.#watcher.loop, this.#residency, retention];
   }
 
   /** Inside the transaction of a change of an entitlement or its grants. */
@@ -121,7 +121,7 @@ export class Notifications {
 
   /** After such a transaction. */
   wake(): void {
-    this.#watcher.wake();
+    this.#watcher.loop.wake();
   }
 
   /** A batch, or a change of whose usage it is, may have changed these balances. */

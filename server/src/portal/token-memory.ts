@@ -6,55 +6,36 @@
  */
 
 import type { Instant } from "../kernel/instant.ts";
+import { Recent } from "../kernel/recent.ts";
 import type { PortalToken } from "./token-store.ts";
 
 const FRESH_MICROS = 1_000_000;
 const MAX_REMEMBERED = 10_000;
 
 interface Remembered {
-  readonly token: PortalToken;
+  token: PortalToken;
   readonly readAt: Instant;
 }
 
 export class TokenMemory {
-  readonly #byId = new Map<string, Remembered>();
-  #changes = 0;
-  #underWay = 0;
+  readonly #recent = new Recent<Remembered>(MAX_REMEMBERED);
 
   /** The token with this id: remembered for up to a second, or read by `read`; null when there is none. */
   async get(id: string, now: Instant, read: () => Promise<PortalToken | null>): Promise<PortalToken | null> {
-    const known = this.#byId.get(id);
+    const known = this.#recent.get(id);
     if (known !== undefined && now >= known.readAt && now < known.readAt + FRESH_MICROS) return known.token;
-    const changes = this.#changes;
-    const token = await read();
-    this.#byId.delete(id);
-    if (token !== null && this.#underWay === 0 && changes === this.#changes) {
-      if (this.#byId.size >= MAX_REMEMBERED) this.#byId.clear();
-      this.#byId.set(id, { token, readAt: now });
-    }
-    return token;
+    this.#recent.forget([id]);
+    return await this.#recent.look(read, (token) => (token === null ? [] : [[id, { token, readAt: now }]]));
   }
 
   /** Notes what changed of a remembered token besides its revocation. */
-  used(token: PortalToken, at: Instant): void {
-    const known = this.#byId.get(token.id);
-    if (known !== undefined) this.#byId.set(token.id, { ...known, token: { ...known.token, lastUsedAt: at } });
+  used({ id }: PortalToken, at: Instant): void {
+    const known = this.#recent.get(id);
+    if (known !== undefined) known.token = { ...known.token, lastUsedAt: at };
   }
 
   /** Does a revocation. */
   async revoking<T>(revoke: () => Promise<T>): Promise<T> {
-    this.#underWay += 1;
-    this.#forget();
-    try {
-      return await revoke();
-    } finally {
-      this.#underWay -= 1;
-      this.#forget();
-    }
-  }
-
-  #forget(): void {
-    this.#changes += 1;
-    this.#byId.clear();
+    return await this.#recent.changing(revoke);
   }
 }

@@ -82,6 +82,7 @@ test("metrics have the documented names and count what happens", async () => {
     "tallystick_ingest_duplicates_total counter",
     "tallystick_ingest_rejected_events_total counter",
     "tallystick_ingest_rejected_requests_total counter",
+    "tallystick_invalid_values_total counter",
     "tallystick_log_lag_events gauge",
     "tallystick_log_lag_seconds gauge",
     "tallystick_notification_attempts_total counter",
@@ -100,6 +101,55 @@ test("metrics have the documented names and count what happens", async () => {
   expect(await product.metric(`tallystick_ingest_rejected_events_total{namespace="default"}`)).toBe(2);
   expect(await product.metric("tallystick_storage_free_bytes")).toBeGreaterThan(1_000_000);
   expect(await product.metric(`tallystick_query_duration_seconds_count{kind="event_list"}`)).toBe(1);
+});
+
+describe("events without a value for a meter are counted once they are stored", () => {
+  const metricOf = (slug: string): string => `tallystick_invalid_values_total{namespace="default",meter="${slug}"}`;
+  const create = async (slug: string, meter: object): Promise<void> => {
+    await product.json("/api/v1/meters", { json: { slug, aggregation: "SUM", valueProperty: "$.value", ...meter } });
+  };
+  /** A new meter counts from some batch on, and so do then those that were created before it. */
+  const createAndWait = async (slug: string): Promise<void> => {
+    await create(slug, { eventType: slug });
+    const isNoticed = async (): Promise<void> => {
+      await product.ingest({ type: slug });
+      expect(await product.metric(metricOf(slug))).toBeGreaterThan(0);
+    };
+    await vi.waitFor(isNoticed, { timeout: 30_000, interval: 20 });
+  };
+
+  test("whatever the meter's start, also by a sink that was started again; duplicates are not", async () => {
+    await create("invalid_sum", { eventType: "invalid", eventFrom: "2100-01-01T00:00:00Z" });
+    await create("invalid_unique", { eventType: "invalid", aggregation: "UNIQUE_COUNT" });
+    await product.json("/api/v1/meters", {
+      json: { slug: "invalid_count", eventType: "invalid", aggregation: "COUNT" },
+    });
+    await createAndWait("invalid_marker");
+    const counts = async (): Promise<readonly number[]> =>
+      await Promise.all(["sum", "unique", "count"].map((each) => product.metric(metricOf(`invalid_${each}`))));
+
+    const text = { id: "invalid-text", type: "invalid", data: { value: "many" } };
+    await product.ingest(text, { type: "invalid", data: { value: "7" } });
+    expect(await counts()).toEqual([1, Number.NaN, Number.NaN]);
+    await product.ingest(text);
+    await product.ingest(text, { type: "invalid", data: { value: 7 } });
+    expect(await counts()).toEqual([1, Number.NaN, Number.NaN]);
+    await product.product.parts.sink.terminate();
+    await product.ingest({ type: "invalid" });
+    expect(await counts()).toEqual([2, 1, Number.NaN]);
+  });
+
+  test("until the meter is deleted", async () => {
+    const metric = metricOf("invalid_deleted");
+    await createAndWait("invalid_deleted");
+    await product.call("/api/v1/meters/invalid_deleted", { method: "DELETE" });
+    const isOver = async (): Promise<void> => {
+      const before = await product.metric(metric);
+      await product.ingest({ type: "invalid_deleted" });
+      expect(await product.metric(metric)).toBe(before);
+    };
+    await vi.waitFor(isOver, { timeout: 30_000, interval: 20 });
+  });
 });
 
 test("readiness fails while the event store is down and returns by itself; nothing is lost meanwhile", async () => {

@@ -1,27 +1,21 @@
 /** Features and the portal over the published client: every method that it has for them. */
 
-import { HTTPError, OpenMeter } from "@openmeter/sdk";
+import { OpenMeter } from "@openmeter/sdk";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { startTestProduct, type TestProduct } from "./product-fixture.ts";
+import type { TestProduct } from "./product-fixture.ts";
+import { failure, startSdkProduct } from "./sdk-fixture.ts";
 
 let product: TestProduct;
 let client: OpenMeter;
 
 beforeAll(async () => {
-  product = await startTestProduct();
-  client = new OpenMeter({ baseUrl: product.url });
+  ({ product, client } = await startSdkProduct());
   const meter = { slug: "tokens", eventType: "prompt", aggregation: "SUM", valueProperty: "$.n" } as const;
   await client.meters.create({ ...meter, groupBy: { model: "$.model" } });
 });
 afterAll(async () => {
   await product?.stop();
 });
-
-async function failure(promise: Promise<unknown>): Promise<HTTPError> {
-  const error: unknown = await promise.catch((thrown: unknown) => thrown);
-  expect(error).toBeInstanceOf(HTTPError);
-  return error as HTTPError;
-}
 
 test("features are made, found, listed and archived", async () => {
   const metered = await client.features.create({

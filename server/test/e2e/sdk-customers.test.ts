@@ -1,26 +1,19 @@
 /** Customers and subjects through the published client, unchanged. */
 
-import { HTTPError, OpenMeter } from "@openmeter/sdk";
+import type { OpenMeter } from "@openmeter/sdk";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { startTestProduct, type TestProduct } from "./product-fixture.ts";
+import type { TestProduct } from "./product-fixture.ts";
+import { failure, startSdkProduct } from "./sdk-fixture.ts";
 
 let product: TestProduct;
 let client: OpenMeter;
 
 beforeAll(async () => {
-  product = await startTestProduct();
-  client = new OpenMeter({ baseUrl: product.url, apiKey: "ignored" });
+  ({ product, client } = await startSdkProduct());
 });
 afterAll(async () => {
   await product?.stop();
 });
-
-/** What the client throws. */
-async function failure(promise: Promise<unknown>): Promise<HTTPError> {
-  const error: unknown = await promise.catch((thrown: unknown) => thrown);
-  expect(error).toBeInstanceOf(HTTPError);
-  return error as HTTPError;
-}
 
 describe("customers", () => {
   test("create, get, list, update and delete", async () => {

@@ -1,15 +1,15 @@
 /** Entitlements and grants through the published client, unchanged: every method of v1, of v2 and of customers. */
 
-import { HTTPError, OpenMeter } from "@openmeter/sdk";
+import type { OpenMeter } from "@openmeter/sdk";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { startTestProduct, type TestProduct } from "./product-fixture.ts";
+import type { TestProduct } from "./product-fixture.ts";
+import { failure, startSdkProduct } from "./sdk-fixture.ts";
 
 let product: TestProduct;
 let client: OpenMeter;
 
 beforeAll(async () => {
-  product = await startTestProduct();
-  client = new OpenMeter({ baseUrl: product.url, apiKey: "ignored" });
+  ({ product, client } = await startSdkProduct());
   await client.meters.create({ slug: "calls", eventType: "call", aggregation: "COUNT" });
   await client.features.create({ key: "calls", name: "Calls", meterSlug: "calls" });
   await client.features.create({ key: "beta", name: "Beta" });
@@ -17,13 +17,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await product?.stop();
 });
-
-/** What the client throws. */
-async function failure(promise: Promise<unknown>): Promise<HTTPError> {
-  const error: unknown = await promise.catch((thrown: unknown) => thrown);
-  expect(error).toBeInstanceOf(HTTPError);
-  return error as HTTPError;
-}
 
 /** A start of the present minute; now is at or after it. */
 function thisMinute(): Date {

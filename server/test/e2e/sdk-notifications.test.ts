@@ -1,9 +1,10 @@
 /** Everything that the published client knows about notifications. */
 
-import { HTTPError, OpenMeter } from "@openmeter/sdk";
+import type { OpenMeter } from "@openmeter/sdk";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { Receiver } from "../../src/notifications/delivery/fixture.ts";
-import { startTestProduct, type TestProduct } from "./product-fixture.ts";
+import type { TestProduct } from "./product-fixture.ts";
+import { failure, startSdkProduct } from "./sdk-fixture.ts";
 
 const WAIT = { timeout: 20_000, interval: 20 };
 
@@ -13,19 +14,12 @@ let client: OpenMeter;
 
 beforeAll(async () => {
   receiver = await Receiver.start();
-  product = await startTestProduct("notifications:\n  allowPrivateNetworks: true\n");
-  client = new OpenMeter({ baseUrl: product.url });
+  ({ product, client } = await startSdkProduct("notifications:\n  allowPrivateNetworks: true\n"));
 });
 afterAll(async () => {
   await product?.stop();
   await receiver?.stop();
 });
-
-async function status(promise: Promise<unknown>): Promise<number> {
-  const error: unknown = await promise.catch((thrown: unknown) => thrown);
-  expect(error).toBeInstanceOf(HTTPError);
-  return (error as HTTPError).status;
-}
 
 test("channels, rules and events, from creation to deletion", async () => {
   const { channels, rules, events } = client.notifications;
@@ -69,7 +63,7 @@ test("channels, rules and events, from creation to deletion", async () => {
   expect(await rules.get(ruleId)).toEqual(rule);
   expect(await rules.list({ feature: ["sdk_told"] })).toMatchObject({ items: [rule], totalCount: 1 });
   expect(await rules.update(ruleId, { ...copied, name: "Renamed" })).toMatchObject({ name: "Renamed" });
-  expect(await status(channels.delete(channelId))).toBe(400);
+  expect((await failure(channels.delete(channelId))).status).toBe(400);
 
   const tested = await client.client.POST("/api/v1/notification/rules/{ruleId}/test", { params: { path: { ruleId } } });
   const eventId = tested.data?.id ?? "";
@@ -93,6 +87,6 @@ test("channels, rules and events, from creation to deletion", async () => {
   await channels.delete(channelId);
   expect((await rules.list())?.items).toEqual([]);
   expect((await channels.list())?.items).toEqual([]);
-  expect(await status(rules.delete(ruleId))).toBe(404);
-  expect(await status(events.get("01JMA3F6K3W8T8Q8Y2N6Z0V9QX"))).toBe(404);
+  expect((await failure(rules.delete(ruleId))).status).toBe(404);
+  expect((await failure(events.get("01JMA3F6K3W8T8Q8Y2N6Z0V9QX"))).status).toBe(404);
 });

@@ -1,26 +1,19 @@
 /** The published client of the API that Tallystick is compatible with works against Tallystick unchanged. */
 
-import { HTTPError, OpenMeter } from "@openmeter/sdk";
+import { OpenMeter } from "@openmeter/sdk";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { startTestProduct, type TestProduct } from "./product-fixture.ts";
+import type { TestProduct } from "./product-fixture.ts";
+import { failure, startSdkProduct } from "./sdk-fixture.ts";
 
 let product: TestProduct;
 let client: OpenMeter;
 
 beforeAll(async () => {
-  product = await startTestProduct();
-  client = new OpenMeter({ baseUrl: product.url, apiKey: "ignored" });
+  ({ product, client } = await startSdkProduct());
 });
 afterAll(async () => {
   await product?.stop();
 });
-
-/** What the client throws. */
-async function failure(promise: Promise<unknown>): Promise<HTTPError> {
-  const error: unknown = await promise.catch((thrown: unknown) => thrown);
-  expect(error).toBeInstanceOf(HTTPError);
-  return error as HTTPError;
-}
 
 describe("events", () => {
   test("ingest one and many, list them", async () => {

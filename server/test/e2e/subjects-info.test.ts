@@ -3,9 +3,10 @@
  * over plain requests for what it cannot send.
  */
 
-import { HTTPError, OpenMeter } from "@openmeter/sdk";
+import type { OpenMeter } from "@openmeter/sdk";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { startTestProduct, type TestProduct } from "./product-fixture.ts";
+import type { TestProduct } from "./product-fixture.ts";
+import { failure, startSdkProduct } from "./sdk-fixture.ts";
 
 const SUBJECTS = "/api/v1/subjects";
 const DAY_MS = 86_400_000;
@@ -14,19 +15,11 @@ let product: TestProduct;
 let client: OpenMeter;
 
 beforeAll(async () => {
-  product = await startTestProduct();
-  client = new OpenMeter({ baseUrl: product.url });
+  ({ product, client } = await startSdkProduct());
 });
 afterAll(async () => {
   await product?.stop();
 });
-
-/** The status of a call of the client that must fail. */
-async function failure(promise: Promise<unknown>): Promise<HTTPError> {
-  const error: unknown = await promise.catch((thrown: unknown) => thrown);
-  expect(error).toBeInstanceOf(HTTPError);
-  return error as HTTPError;
-}
 
 describe("subjects", () => {
   test("are made, changed, listed, found and deleted by the client", async () => {

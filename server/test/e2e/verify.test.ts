@@ -172,6 +172,7 @@ async function keepRollUps(dataDirectory: string): Promise<void> {
       clock: systemClock,
       positions: () => new Map(positions.map((row) => [row.partition, row.stored_upto])),
       isBusy: () => false,
+      isIngesting: () => false,
       onError: (error) => errors.push(error),
       onDifference: (meter) => errors.push(meter.slug),
     });

@@ -12,6 +12,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openEmbeddedClaims } from "../../src/engines/claims/index.ts";
 import { type EventLog, openEmbeddedLog } from "../../src/engines/event-log/index.ts";
+import { parseJsonPath } from "../../src/engines/event-store/index.ts";
 import { EMBEDDED, emptyTables, type StateStoreFixture } from "../../src/engines/state-store/fixture.ts";
 import { EventAcceptor, Sink } from "../../src/events/index.ts";
 import { assert } from "../../src/kernel/assert.ts";
@@ -78,7 +79,7 @@ test(
 );
 
 /** What the sinks of a world told about batches, replayed ones included. */
-const fed: { readonly from: number; readonly to: number; readonly events: number }[] = [];
+const fed: { readonly from: number; readonly to: number; readonly events: number; readonly invalid: number }[] = [];
 
 /** All events of all worlds. */
 const WATCHED = {
@@ -86,6 +87,9 @@ const WATCHED = {
   meter: { namespace: NAMESPACE, eventType: "usage", aggregation: "COUNT", groupBy: new Map() },
   filters: new Map(),
 } as const;
+
+/** Finds a value in none of the events. */
+const CHECKED = { slug: "usage", namespace: NAMESPACE, eventType: "usage", aggregation: "SUM" } as const;
 
 async function live(directory: string, random: Random, label: string): Promise<void> {
   assert(state !== undefined, "worlds run after the state store was opened");
@@ -186,15 +190,19 @@ async function runSink(
     limits: { events: random.pick([3, 10, 1000]), bytes: 1e6, months: random.pick([2, 100]) },
     lingerMs: 0,
     onRecovered: () => undefined,
-    onCommitted: ({ from, to, feed }) => {
+    onCommitted: ({ from, to, feed, invalidValues }) => {
       assert(feed !== null, "the sink watches the usage");
-      fed.push({ from, to, events: feed.values.reduce((sum, value) => sum + Number(value), 0) });
+      const events = feed.values.reduce((sum, value) => sum + Number(value), 0);
+      fed.push({ from, to, events, invalid: invalidValues[0]?.events ?? 0 });
       isDone = to === log.end(0) - 1;
       if (isDone) sink.stop();
     },
     onStep: async (step) => faults.at(`step ${step}`),
   });
   sink.watch([WATCHED]);
+  const valuePath = parseJsonPath("$.missing");
+  assert(valuePath !== null, "the path is valid");
+  sink.check([{ ...CHECKED, valuePath }]);
   const position = await state.store.db.selectFrom("stored_position").selectAll().executeTakeFirst();
   if (position?.stored_upto === log.end(0) - 1) {
     isDone = true;
@@ -223,10 +231,12 @@ async function checkWorld(store: PartitionedStore, arrivals: readonly Arrival[],
     } else if (winner.variant !== arrival.variant) conflicts.push(offset);
   });
   expect(await store.reference.storedOffsets(0, 0, Number.MAX_SAFE_INTEGER), label).toEqual(stored);
-  for (const { from, to, events: counted } of fed) {
-    expect(counted, `${label}: the feed of ${from} to ${to}`).toBe(
-      stored.filter((offset) => offset >= from && offset <= to).length,
-    );
+  for (const { from, to, events: counted, invalid } of fed) {
+    const count = stored.filter((offset) => offset >= from && offset <= to).length;
+    expect({ counted, invalid }, `${label}: the report of ${from} to ${to}`).toEqual({
+      counted: count,
+      invalid: count,
+    });
   }
   const events = await store.reference.eventsAt(0, stored);
   expect(

@@ -4,7 +4,7 @@ import type { Kysely } from "kysely";
 import type { Logger } from "pino";
 import type { EventStore, PositionVector } from "../../engines/event-store/index.ts";
 import type { Database } from "../../engines/state-store/index.ts";
-import type { WatchedUsage } from "../../events/index.ts";
+import type { CheckedMeter, WatchedUsage } from "../../events/index.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { UlidSource } from "../../kernel/id.ts";
 import type { AcceptEvents } from "../acceptance.ts";
@@ -17,10 +17,12 @@ export type DomainStore = Pick<
   "queryUsage" | "queryPhaseUsage" | "listEvents" | "listValues" | "countBySubject" | "progress"
 >;
 
-/** What balances in memory ask of the sink, whose reports feed them. */
+/** What domains ask of the sink, whose reports feed balances in memory and count invalid values. */
 export interface UsageFeedControl {
   /** Replaces the usage that reports tell about, for all events that are not durable yet. */
   readonly watch: (usages: readonly WatchedUsage[]) => void;
+  /** Replaces the meters for which reports count invalid values, from one of the next batches on. */
+  readonly check: (meters: readonly CheckedMeter[]) => void;
   /** One past the last durable offset of the log. */
   readonly logEnd: () => number;
   /** How long the first event that is durable and not stored has waited. */

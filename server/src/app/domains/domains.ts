@@ -12,9 +12,9 @@ import {
   HeldAmounts,
   type LiveBalances,
 } from "../../entitlements/index.ts";
-import type { SinkReport, WatchedUsage } from "../../events/index.ts";
+import type { CheckedMeter, SinkReport, WatchedUsage } from "../../events/index.ts";
 import type { MeterService, RollUpKeeper } from "../../meters/index.ts";
-import { createNotifications } from "../notifications/wiring.ts";
+import { createNotifications } from "./notifications/notifications.ts";
 import { createCatalog } from "./catalog.ts";
 import type { Core } from "./core.ts";
 import { createCustomers } from "./customers.ts";
@@ -29,6 +29,8 @@ export interface Domains {
   readonly operations: readonly Operation[];
   /** What runs beside requests, in the order of their start; stopped in the opposite order. */
   readonly services: readonly Service[];
+  /** Reads what the sink has to know when it starts. */
+  prepareSink(): Promise<void>;
   /** Reads what has to be in memory before the first request. */
   load(): Promise<void>;
   /** Tells the domains that a batch of events is stored, after the positions have moved. */
@@ -37,6 +39,8 @@ export interface Domains {
   skipped(): void;
   /** The usage that reports have to tell about. */
   watched(): readonly WatchedUsage[];
+  /** The meters for which reports have to count invalid values. */
+  checked(): readonly CheckedMeter[];
   /** The JSON text that answers a GET of this path with 200, from memory; null: ask the operations. */
   answerNow(path: string): string | null;
   /** What keeps balances in memory, and what checks them. */
@@ -91,14 +95,22 @@ export function createDomains(core: Core, meters: MeterService, rollUps: RollUpK
       ...notifications.operations,
       ...portal.operations,
     ],
+    prepareSink: () => metering.sinkMeters.load(),
     load: () => holds.load(),
-    services: [...balances.services, ...holds.services, ...notifications.services, ...portal.services],
+    services: [
+      metering.sinkMeters.loop,
+      ...balances.services,
+      ...holds.services,
+      ...notifications.services,
+      ...portal.services,
+    ],
     stored: (report) => live.stored(report),
     skipped: () => {
       live.skipped();
       notifications.lost();
     },
     watched: () => live.watched(),
+    checked: () => metering.sinkMeters.checked(),
     answerNow: (path) => access.answer(path),
     balances: { live, checker },
   };

@@ -71,7 +71,9 @@ export function createLive(core: Core, parts: LiveParts): Live {
     for (const id of change.entitlementIds) live.changed(id);
   });
   customers.onChange((change) => live.attributionChanged(change.customerIds, change.subjects));
-  meters.onChange((meterId) => live.meterChanged(meterId));
+  meters.onChange((meterId, how) => {
+    if (how !== "created") live.meterChanged(meterId);
+  });
   const counts = new BalanceMetrics(metrics.registry, live);
   const { features } = catalog;
   const fromEvents = new Calculation({ db, customers, features, meters, store, positions, rollUp: () => null });

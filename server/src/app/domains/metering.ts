@@ -10,6 +10,7 @@ import { featuresWithUnended } from "../../entitlements/index.ts";
 import { Fault } from "../../kernel/fault.ts";
 import { MeterService, meterOperations, type RollUpKeeper } from "../../meters/index.ts";
 import { explainEvents, usageOperations, UsageService } from "../../usage/index.ts";
+import { SinkMeters } from "../sink/sink-meters.ts";
 import type { Core } from "./core.ts";
 import type { Customers } from "./customers.ts";
 
@@ -21,6 +22,7 @@ export function createMeters({ config, db, namespace, clock, newId }: Core): Met
 
 export interface Metering {
   readonly usage: UsageService;
+  readonly sinkMeters: SinkMeters;
   readonly operations: readonly Operation[];
 }
 
@@ -30,7 +32,7 @@ export function createMetering(
   rollUps: RollUpKeeper,
   { customers, subjects }: Customers,
 ): Metering {
-  const { store, namespace, clock, db, positions } = core;
+  const { store, namespace, clock, db, positions, feed, logger } = core;
   const explain = (events: Parameters<typeof explainEvents>[1]) =>
     explainEvents(meters, events, (keys) => customers.ownersOf(keys));
   const listing = new EventListing({ store, namespace, clock, positions, explain });
@@ -43,6 +45,15 @@ export function createMetering(
     customers: (ids) => customersOfQuery(customers, ids),
     subjectNames: (keys) => subjects.names(keys),
   });
+  const sinkMeters = new SinkMeters({
+    db,
+    check: (checked) => feed.check(checked),
+    onError: (error) =>
+      logger.warn({ err: error }, "meters could not be read; invalid values are counted for those known before"),
+  });
+  meters.onChange((_meterId, how) => {
+    if (how !== "updated") sinkMeters.changed();
+  });
   const operations = [
     ...meterOperations(meters),
     ...usageOperations(usage),
@@ -53,7 +64,7 @@ export function createMetering(
       progress: (clientId) => store.progress(clientId),
     }),
   ];
-  return { usage, operations };
+  return { usage, sinkMeters, operations };
 }
 
 /** A query about a customer whose usage nothing can be is a mistake, and not an empty answer. */

@@ -1,6 +1,6 @@
 /** What the main thread does about the sink's reports: moves the positions, then tells the domains. */
 
-import type { SinkReport, WatchedUsage } from "../../events/index.ts";
+import type { CheckedMeter, SinkReport, WatchedUsage } from "../../events/index.ts";
 import { systemClock } from "../../kernel/clock.ts";
 import type { Domains } from "../domains/domains.ts";
 import type { LagTracker } from "../metrics.ts";
@@ -8,6 +8,7 @@ import type { LagTracker } from "../metrics.ts";
 /** What the rest of the product learns of the sink, and asks of it. */
 export interface SinkListeners {
   readonly watched: () => readonly WatchedUsage[];
+  readonly checked: () => readonly CheckedMeter[];
   readonly committed: (report: SinkReport) => void;
   readonly recovered: (partition: number, next: number) => void;
 }
@@ -16,6 +17,7 @@ export interface SinkListeners {
 export function sinkListeners(positions: Map<number, number>, lag: LagTracker, domains: () => Domains): SinkListeners {
   return {
     watched: () => domains().watched(),
+    checked: () => domains().checked(),
     committed: (report) => {
       positions.set(report.partition, report.to);
       lag.stored(report.to + 1, report.lastIngestedAt);

@@ -2,7 +2,7 @@
 
 import type { MessagePort } from "node:worker_threads";
 import type { EventStoreOptions } from "../../engines/event-store/index.ts";
-import type { SinkReport, WatchedUsage } from "../../events/index.ts";
+import type { CheckedMeter, SinkReport, WatchedUsage } from "../../events/index.ts";
 
 /** Everything the sink's thread needs to open its engines. */
 export interface SinkWorkerOptions {
@@ -20,6 +20,8 @@ export interface SinkWorkerOptions {
   readonly lingerMs: number;
   /** The usage that reports tell about. */
   readonly watched: readonly WatchedUsage[];
+  /** The meters for which reports count invalid values. */
+  readonly checked: readonly CheckedMeter[];
   /** URL of a module whose `onStep` is awaited after each step of a batch: crash tests stop the world there. */
   readonly stepModule?: string;
 }
@@ -28,6 +30,8 @@ export type ToSink =
   | { readonly kind: "durable"; readonly end: number }
   /** Replaces the usage that reports tell about, for all events that become durable after this message. */
   | { readonly kind: "watch"; readonly watched: readonly WatchedUsage[] }
+  /** Replaces the meters for which reports count invalid values, from one of the next batches on. */
+  | { readonly kind: "check"; readonly checked: readonly CheckedMeter[] }
   /** Rest between two batches, with a copy of the claims in the new directory `claimsInto`, until told to resume. */
   | { readonly kind: "pause"; readonly claimsInto: string }
   | { readonly kind: "resume" }

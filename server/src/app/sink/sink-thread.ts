@@ -4,7 +4,7 @@
  */
 
 import { Worker } from "node:worker_threads";
-import type { SinkReport, WatchedUsage } from "../../events/index.ts";
+import type { CheckedMeter, SinkReport, WatchedUsage } from "../../events/index.ts";
 import type { FromSink, SinkWorkerOptions, ToSink } from "./sink-protocol.ts";
 
 export interface SinkThreadOptions {
@@ -77,6 +77,11 @@ export class SinkThread {
   /** Replaces the usage that reports tell about: for all events that were not durable before this call. */
   watch(watched: readonly WatchedUsage[]): void {
     this.#send({ kind: "watch", watched });
+  }
+
+  /** Replaces the meters for which reports count invalid values, from one of the next batches on. */
+  check(checked: readonly CheckedMeter[]): void {
+    this.#send({ kind: "check", checked });
   }
 
   /**

@@ -28,6 +28,9 @@ port.on("message", (message: ToSink) => {
     case "watch":
       void started.promise.then((running) => running.watch(message.watched));
       break;
+    case "check":
+      void started.promise.then((running) => running.check(message.checked));
+      break;
     case "pause":
       resumed = Promise.withResolvers<void>();
       void pause(message.claimsInto, resumed.promise);
@@ -59,6 +62,7 @@ const sink = new Sink({
   ...(hook.onStep === undefined ? {} : { onStep: hook.onStep }),
 });
 sink.watch(options.watched);
+sink.check(options.checked);
 void stopping.promise.then(() => sink.stop());
 started.resolve(sink);
 

@@ -298,6 +298,7 @@ export function customerConformance(engine: FixtureEngine): void {
       const service = open("default", [participant]);
       const changed = await service.update(made.id, { name: "B", key: "b", subjectKeys: ["y"] });
       await looks;
+      expect([service.recent(made.id), service.ownerInMemory("x")]).toEqual([undefined, undefined]);
       expect(await service.get(made.id)).toEqual(changed);
       expect(await service.ownersOf(["x", "y"])).toEqual(new Map([["y", made.id]]));
       await expect(service.get("a")).rejects.toMatchObject({ kind: "not_found" });

@@ -172,12 +172,12 @@ function outboxConformance(store: () => StateStore): void {
       // Longer than any test: only `wake` and `drain` can cause a delivery.
       { pollIntervalMs: 1_000_000, batchSize: 1 },
     );
-    const running = outbox.run();
+    const running = outbox.loop.run();
     await append(1);
-    outbox.wake();
+    outbox.loop.wake();
     await first.promise;
     await append(3);
-    await outbox.drain();
+    await outbox.loop.drain();
     await running;
     expect(delivered).toHaveLength(4);
   });

@@ -6,5 +6,5 @@ export { acquireLease, LeasedWork, LeaseLost, releaseLease, renewLease, requireL
 export type { Lease, LeaseConfig, LeasedWorkConfig, LeaseRequest, UnderLease } from "./leases.ts";
 export { every, Schedule } from "./schedule.ts";
 export type { RecurringJob, ScheduleConfig } from "./schedule.ts";
-export { Loop } from "./service.ts";
+export { Loop, Pause } from "./service.ts";
 export type { LoopConfig, Service } from "./service.ts";

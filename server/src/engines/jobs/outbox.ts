@@ -13,7 +13,7 @@ import { sql, type Kysely, type Transaction } from "kysely";
 import { plusMicros, type Instant } from "../../kernel/instant.ts";
 import type { Database, JsonValue } from "../state-store/index.ts";
 import { backOffMs } from "./back-off.ts";
-import { Loop, type Service } from "./service.ts";
+import { Loop } from "./service.ts";
 
 export interface NewMessage {
   /** Which handler gets it. */
@@ -76,40 +76,24 @@ export interface OutboxConfig {
 }
 
 /** Delivers due messages; any number of processes may run one. */
-export class OutboxDelivery implements Service {
+export class OutboxDelivery {
   readonly #config: OutboxConfig;
   readonly #batchSize: number;
   readonly #claimMs: number;
   readonly #maxAttempts: number;
-  readonly #loop: Loop;
+  /** Delivers until told to end; woken after messages were appended, it does not wait for the next poll. */
+  readonly loop: Loop;
 
   constructor(config: OutboxConfig) {
     this.#config = config;
     this.#batchSize = config.batchSize ?? 20;
     this.#claimMs = config.claimMs ?? 60_000;
     this.#maxAttempts = config.maxAttempts ?? 20;
-    this.#loop = new Loop({
+    this.loop = new Loop({
       step: async () => (await this.deliverDue()) > 0,
       intervalMs: config.pollIntervalMs ?? 1000,
       onError: config.onError,
     });
-  }
-
-  async run(): Promise<void> {
-    await this.#loop.run();
-  }
-
-  async stop(): Promise<void> {
-    await this.#loop.stop();
-  }
-
-  async drain(): Promise<void> {
-    await this.#loop.drain();
-  }
-
-  /** Messages were appended: delivers them without waiting for the next poll. */
-  wake(): void {
-    this.#loop.wake();
   }
 
   /** Claims one batch of due messages and tries to deliver them; resolves with how many it claimed. */

@@ -13,7 +13,7 @@ import { laterInstant, plusMicros, type Instant } from "../../kernel/instant.ts"
 import type { Database } from "../state-store/index.ts";
 import { backOffMs } from "./back-off.ts";
 import { requireLease, underLease, type Lease } from "./leases.ts";
-import { Loop, type Service } from "./service.ts";
+import { Loop } from "./service.ts";
 
 export interface RecurringJob {
   /** Unique, and the same in every version: the state of the job is kept under it. */
@@ -48,31 +48,20 @@ export interface ScheduleConfig {
 }
 
 /** Runs recurring jobs; any number of processes may run one. Jobs of one process run one after the other. */
-export class Schedule implements Service {
+export class Schedule {
   readonly #config: ScheduleConfig;
-  readonly #loop: Loop;
+  /** Runs what is due until told to end. */
+  readonly loop: Loop;
 
   constructor(config: ScheduleConfig) {
     const names = new Set(config.jobs.map((job) => job.name));
     assert(names.size === config.jobs.length, "the names of recurring jobs are unique");
     this.#config = config;
-    this.#loop = new Loop({
+    this.loop = new Loop({
       step: async () => (await this.runDue()) > 0,
       intervalMs: config.pollIntervalMs ?? 1000,
       onError: config.onError,
     });
-  }
-
-  async run(): Promise<void> {
-    await this.#loop.run();
-  }
-
-  async stop(): Promise<void> {
-    await this.#loop.stop();
-  }
-
-  async drain(): Promise<void> {
-    await this.#loop.drain();
   }
 
   /** Runs each due job once; resolves with how many ran successfully. A job seen for the first time gets its due time. */

@@ -181,7 +181,8 @@ function feedOf(
   events.forEach((event, row) => {
     const bytes = eventBytes(event);
     if (bytes.dataEnd > bytes.dataStart) tape.parse(bytes.bytes, bytes.dataStart, bytes.dataEnd);
-    batch?.add(row, Buffer.from(event.namespace), bytes, event.ingestedAt, tape);
+    const type = Buffer.from(event.type).toString("latin1");
+    batch?.add(row, type, Buffer.from(event.namespace), bytes, event.ingestedAt, tape);
   });
   return batch?.finish(isOwn, 0) ?? null;
 }

@@ -26,7 +26,7 @@ interface Watch {
 /** Deeper than any limit on ingest. */
 const MAX_DEPTH = 1024;
 
-/** Watched usage by the bytes of the event type, as latin-1 text, which costs least to make. */
+/** Watched usage by the bytes of the event type, as latin-1 text. */
 type Watches = ReadonlyMap<string, readonly Watch[]>;
 
 /** The watched usage of a sink; a change counts from the next batch on. */
@@ -77,14 +77,17 @@ export class FeedBatch {
     this.#watches = watches;
   }
 
-  /** Adds the event with this place in the batch; `tape` holds its parsed data unless it has none. */
-  add(row: number, namespace: Uint8Array, event: EventBytes, ingestedAt: Instant, tape: JsonTape): void {
+  /**
+   * Adds the event with this place in the batch; `type` is the latin-1 text of its type, `tape` holds its parsed data unless
+   * it has none.
+   */
+  add(row: number, type: string, namespace: Uint8Array, event: EventBytes, ingestedAt: Instant, tape: JsonTape): void {
+    const watches = this.#watches.get(type);
+    if (watches === undefined) return;
     if (this.#bytes !== event.bytes) {
       this.#bytes = event.bytes;
       this.#buffer = Buffer.from(event.bytes.buffer, event.bytes.byteOffset, event.bytes.byteLength);
     }
-    const watches = this.#watches.get(this.#buffer.toString("latin1", event.typeStart, event.typeEnd));
-    if (watches === undefined) return;
     const hasData = event.dataEnd > event.dataStart;
     let subject: string | null = null;
     for (const watch of watches) {

@@ -73,6 +73,40 @@ export class TapePath {
     }
   }
 
+  /** Whether `text` finds one, without making it. */
+  hasText(tape: JsonTape): boolean {
+    const index = this.#resolve(tape, 0, 0);
+    switch (index === MISSING ? JSON_NULL : tape.kinds[index]) {
+      case JSON_STRING:
+      case JSON_ESCAPED_STRING:
+      case JSON_TRUE:
+      case JSON_FALSE:
+      case JSON_NUMBER:
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  /** Whether `number` finds one, which for nearly all of them is told without making it. */
+  hasNumber(tape: JsonTape): boolean {
+    const index = this.#resolve(tape, 0, 0);
+    if (index === MISSING) return false;
+    const start = tape.starts[index] ?? 0;
+    const end = tape.ends[index] ?? 0;
+    switch (tape.kinds[index]) {
+      case JSON_NUMBER:
+      case JSON_STRING:
+      case JSON_ESCAPED_STRING:
+        if (isShortDecimal(tape.bytes, start, end)) return true;
+        // A meter over a property that is a text fails for every event.
+        if (tape.kinds[index] === JSON_STRING && !mayBeginNumber(tape.bytes[start] ?? 0)) return false;
+        return fixedPointText(tapeText(tape, index), VALUE_SCALE, VALUE_INTEGER_DIGITS) !== null;
+      default:
+        return false;
+    }
+  }
+
   /** The first scalar that the steps from `depth` on reach, else the first object or array. */
   #resolve(tape: JsonTape, depth: number, index: number): number {
     const step = this.#steps[depth];
@@ -90,6 +124,25 @@ export class TapePath {
     }
     return complex;
   }
+}
+
+/** Whether a text that begins with this byte can be a number: a digit, a sign or a point. */
+function mayBeginNumber(byte: number): boolean {
+  return (byte >= 0x30 && byte <= 0x39) || byte === 0x2b || byte === 0x2d || byte === 0x2e;
+}
+
+/** Whether the bytes are digits, with perhaps a sign before and a point among them, and too few to be out of range. */
+function isShortDecimal(bytes: Uint8Array, start: number, end: number): boolean {
+  if (end - start > VALUE_SCALE) return false;
+  const sign = bytes[start];
+  let points = 0;
+  const first = sign === 0x2d || sign === 0x2b ? start + 1 : start;
+  for (let at = first; at < end; at++) {
+    const byte = bytes[at] ?? 0;
+    if (byte === 0x2e) points += 1;
+    else if (byte < 0x30 || byte > 0x39) return false;
+  }
+  return points <= 1 && end - first > points;
 }
 
 /** The value of the last member of that name. */

@@ -15,6 +15,8 @@ import { EventReader } from "../event-codec.ts";
 import { eventJson } from "../event-json.ts";
 import { EventBatchHasher } from "../event-hash.ts";
 import { FeedExtractor } from "../feed/extractor.ts";
+import { type CheckedMeter, InvalidValueCounter, type InvalidValues } from "../feed/invalid-values.ts";
+import { LatinTexts } from "../feed/latin-texts.ts";
 import type { UsageFeed, WatchedUsage } from "../feed/usage-feed.ts";
 
 /** How large a batch may become. */
@@ -58,6 +60,8 @@ export interface PreparedBatch extends BatchRange {
   readonly conflicts: readonly ConflictingArrival[];
   /** The watched usage of all events that count, whichever rows the block has; null when nothing is watched. */
   readonly feed: UsageFeed | null;
+  /** Of all events that count, whichever rows the block has. */
+  readonly invalidValues: readonly InvalidValues[];
   /** Ingestion instant of the last event. */
   readonly lastIngestedAt: Instant;
 }
@@ -73,6 +77,8 @@ export class BatchBuilder {
   readonly #hasher = new EventBatchHasher();
   readonly #writer = new RowBlockWriter(1 << 16);
   readonly #feed = new FeedExtractor();
+  readonly #invalid = new InvalidValueCounter();
+  readonly #types = new LatinTexts();
 
   constructor(log: EventLogReader, claims: Claims, limits: BatchLimits) {
     this.#log = log;
@@ -83,6 +89,11 @@ export class BatchBuilder {
   /** Replaces the usage that batches tell about, from the next one on. */
   watch(usages: readonly WatchedUsage[]): void {
     this.#feed.watch(usages);
+  }
+
+  /** Replaces the meters for which batches count invalid values, from the next one on. */
+  check(meters: readonly CheckedMeter[]): void {
+    this.#invalid.check(meters);
   }
 
   /** Prepares as many events from `from` on as the limits allow; there must be one at least. */
@@ -114,6 +125,7 @@ export class BatchBuilder {
     this.#hasher.start(capacity);
     const months = new Set<number>();
     const feed = this.#feed.begin();
+    const invalid = this.#invalid.begin();
     let count = 0;
     let lastIngestedAt = storedAt;
     collecting: for (const record of records) {
@@ -127,7 +139,11 @@ export class BatchBuilder {
         lastIngestedAt = instantFromMicros(record.ingestedAt + offset - record.offset);
         const place = { ingestedAt: lastIngestedAt, storedAt, partition, offset };
         this.#writer.add(reader.namespace, reader, place, this.#hasher.tape);
-        feed?.add(count, reader.namespace, reader, lastIngestedAt, this.#hasher.tape);
+        if (feed !== null || invalid !== null) {
+          const type = this.#types.of(reader.bytes, reader.typeStart, reader.typeEnd);
+          feed?.add(count, type, reader.namespace, reader, lastIngestedAt, this.#hasher.tape);
+          invalid?.add(count, type, reader.namespace, reader, this.#hasher.tape);
+        }
         count += 1;
       }
     }
@@ -153,6 +169,7 @@ export class BatchBuilder {
       duplicates,
       conflicts,
       feed: feed?.finish(isOwn, from) ?? null,
+      invalidValues: invalid?.finish(isOwn) ?? [],
       lastIngestedAt,
     };
   }

@@ -22,6 +22,7 @@ import type { Database } from "../../engines/state-store/index.ts";
 import { assert } from "../../kernel/assert.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import { type Instant, instantFromMicros } from "../../kernel/instant.ts";
+import type { CheckedMeter, InvalidValues } from "../feed/invalid-values.ts";
 import type { UsageFeed, WatchedUsage } from "../feed/usage-feed.ts";
 import { BatchBuilder, type BatchLimits, type BatchRange, type PreparedBatch } from "./batch.ts";
 import { commitBatch, loadProgress, recordBatch } from "./batch-store.ts";
@@ -43,6 +44,8 @@ export interface SinkReport {
   readonly lastIngestedAt: Instant;
   /** The watched usage of the batch; null when nothing is watched. */
   readonly feed: UsageFeed | null;
+  /** The events of the batch that yield no value for a checked meter. */
+  readonly invalidValues: readonly InvalidValues[];
   /** From the start of the preparation to the commit. */
   readonly durationMs: number;
 }
@@ -96,6 +99,11 @@ export class Sink {
   /** Replaces the usage that reports tell about, from the next batch on that is prepared. */
   watch(usages: readonly WatchedUsage[]): void {
     this.#builder.watch(usages);
+  }
+
+  /** Replaces the meters for which reports count invalid values, from the next batch on that is prepared. */
+  check(meters: readonly CheckedMeter[]): void {
+    this.#builder.check(meters);
   }
 
   /** Ends `run` after the step under way. */
@@ -274,6 +282,7 @@ export class Sink {
       duplicates: batch.duplicates,
       conflicts: batch.conflicts.length,
       feed: batch.feed,
+      invalidValues: batch.invalidValues,
       lastIngestedAt: batch.lastIngestedAt,
       durationMs: performance.now() - startedMs,
     });

@@ -11,7 +11,7 @@
 
 import type { Kysely } from "kysely";
 import type { MeterView, PositionVector, RollUp, RollUpStore } from "../../engines/event-store/index.ts";
-import { Loop } from "../../engines/jobs/index.ts";
+import { Loop, Pause } from "../../engines/jobs/index.ts";
 import type { Database } from "../../engines/state-store/index.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { Period } from "../../kernel/period.ts";
@@ -40,6 +40,8 @@ export interface RollUpKeeperOptions {
   readonly positions: () => PositionVector;
   /** True while the sink is behind: then roll-ups wait. */
   readonly isBusy: () => boolean;
+  /** True while events arrive: then roll-ups take only a part of the time, however urgent they are. */
+  readonly isIngesting: () => boolean;
   readonly onError: (error: unknown) => void;
   /** A roll-up said something else than the events: the period is read from events until it is rebuilt. */
   readonly onDifference: (meter: Meter, period: Period) => void;
@@ -70,6 +72,7 @@ export class RollUpKeeper {
   readonly #options: RollUpKeeperOptions;
   readonly #pace: RollUpPace;
   readonly #loop: Loop;
+  readonly #rest = new Pause();
   readonly #kept = new Map<string, Kept>();
   readonly #counts: TypeCounts;
   readonly #checks: RollUpChecks;
@@ -102,6 +105,7 @@ export class RollUpKeeper {
   }
 
   stop(): Promise<void> {
+    this.#rest.wake();
     return this.#loop.stop();
   }
 
@@ -159,8 +163,12 @@ export class RollUpKeeper {
     const startedMs = performance.now();
     const hasWorked = await this.#work();
     const endedMs = performance.now();
-    if (hasWorked) this.#restUntilMs = endedMs + (endedMs - startedMs) / this.#pace.shareOfTime;
-    return hasWorked && this.#isUrgent();
+    if (!hasWorked) return false;
+    this.#restUntilMs = endedMs + (endedMs - startedMs) / this.#pace.shareOfTime;
+    if (!this.#isUrgent()) return false;
+    const share = this.#pace.urgentShareOfTime;
+    if (this.#options.isIngesting()) await this.#rest.wait((endedMs - startedMs) * (1 / share - 1));
+    return true;
   }
 
   #isWaiting(): boolean {

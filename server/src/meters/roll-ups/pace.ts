@@ -11,6 +11,8 @@ export interface RollUpPace {
   readonly tidyIntervalMs: number;
   /** The upkeep that is not urgent may take this part of the time. */
   readonly shareOfTime: number;
+  /** Urgent upkeep may take this part of the time while events arrive, so that inserts and queries have the rest. */
+  readonly urgentShareOfTime: number;
   /** How long a meter whose upkeep failed waits, so that it does not keep the others from theirs. */
   readonly retryMs: number;
   /** Deleting rewrites parts of the table, so it waits for so many chunks to delete. */
@@ -23,6 +25,7 @@ export const USUAL_PACE: RollUpPace = {
   metersTtlMs: 5_000,
   tidyIntervalMs: 60_000,
   shareOfTime: 0.1,
+  urgentShareOfTime: 0.25,
   retryMs: 10_000,
   minDeletedChunks: 32,
 };

@@ -2,19 +2,14 @@
 
 import type { Kysely, Selectable, Transaction } from "kysely";
 import type { Database, NotificationChannelTable } from "../../engines/state-store/index.ts";
+import { listPage, type ListPageQuery } from "../list-store.ts";
 import type { Channel } from "./channel.ts";
 
 /** Which channels a list shows. */
-export interface ChannelListQuery {
+export interface ChannelListQuery extends ListPageQuery {
   readonly includeDeleted: boolean;
   readonly includeDisabled: boolean;
-  readonly orderBy: "id" | "type" | "createdAt" | "updatedAt";
-  readonly order: "ASC" | "DESC";
-  readonly page: number;
-  readonly pageSize: number;
 }
-
-export const ORDER_COLUMNS = { id: "id", type: "type", createdAt: "created_at", updatedAt: "updated_at" } as const;
 
 export async function insertChannel(db: Kysely<Database>, namespace: string, channel: Channel): Promise<void> {
   const { id, createdAt } = channel;
@@ -90,17 +85,8 @@ export async function listChannels(
   let filtered = db.selectFrom("notification_channel").where("namespace", "=", namespace);
   if (!query.includeDeleted) filtered = filtered.where("deleted_at", "is", null);
   if (!query.includeDisabled) filtered = filtered.where("is_disabled", "=", false);
-  const direction = query.order === "ASC" ? "asc" : "desc";
-  // Why: one page of the list, in an order that ids make total, and how many there are on all pages.
-  const rows = await filtered
-    .selectAll()
-    .orderBy(ORDER_COLUMNS[query.orderBy], direction)
-    .orderBy("id", direction)
-    .limit(query.pageSize)
-    .offset((query.page - 1) * query.pageSize)
-    .execute();
-  const { count } = await filtered.select(({ fn }) => fn.countAll<number>().as("count")).executeTakeFirstOrThrow();
-  return { items: rows.map(channelFromRow), totalCount: count };
+  const { rows, totalCount } = await listPage(filtered.selectAll(), query);
+  return { items: rows.map(channelFromRow), totalCount };
 }
 
 function changeableColumns(channel: Channel) {

@@ -203,12 +203,12 @@ export function triggersConformance(engine: FixtureEngine): void {
       balances.add("e");
       await given.rule([await given.channel()], { type: TYPE, thresholds: percent(50) });
       const one = evaluator();
-      const running = one.run();
+      const running = one.loop.run();
       balances.use("e", 60);
       one.touch(["e", "e"], given.clock.now());
       await vi.waitFor(async () => expect(await told()).toEqual([["e", 50]]), { timeout: 10_000 });
       expect(one.isIdle).toBe(true);
-      await one.stop();
+      await one.loop.stop();
       await running;
     });
 
@@ -326,7 +326,7 @@ export function triggersConformance(engine: FixtureEngine): void {
         residency.ruleActs();
         await vi.waitFor(() => expect(balances.warmed).toBeGreaterThan(warmed), { timeout: 10_000 });
       };
-      const services = [one.run(), residency.run()];
+      const services = [one.loop.run(), residency.run()];
       await round();
       await round();
       balances.isLive = false;
@@ -337,7 +337,7 @@ export function triggersConformance(engine: FixtureEngine): void {
       expect(await told(rule)).toEqual([]);
       positions = new Map([[0, 1]]);
       await vi.waitFor(async () => expect(await told(rule)).toEqual([["e", 50]]), { timeout: 10_000 });
-      await one.stop();
+      await one.loop.stop();
       await residency.stop();
       await Promise.all(services);
     });
@@ -462,7 +462,7 @@ export function triggersConformance(engine: FixtureEngine): void {
       await change("e");
       const one = evaluator();
       const residency = new Residency({ ...basics(), evaluator: one, positions: () => positions });
-      const services = [one.run(), residency.run()];
+      const services = [one.loop.run(), residency.run()];
       await given.rule([await given.channel()], { type: TYPE, thresholds: percent(50, 100) });
       balances.use("e", 60);
       residency.ruleActs();
@@ -473,7 +473,7 @@ export function triggersConformance(engine: FixtureEngine): void {
       balances.isLive = true;
       positions = new Map([[0, 2]]);
       await vi.waitFor(async () => expect(await told()).toHaveLength(2), { timeout: 10_000 });
-      await one.stop();
+      await one.loop.stop();
       await residency.stop();
       await Promise.all(services);
     });

@@ -8,6 +8,7 @@ import type {
   NotificationEventTable,
 } from "../../engines/state-store/index.ts";
 import type { Instant } from "../../kernel/instant.ts";
+import { listPage, type ListPageQuery } from "../list-store.ts";
 
 export type StoredDelivery = Selectable<NotificationDeliveryTable>;
 
@@ -17,7 +18,7 @@ export interface StoredEvent extends Selectable<NotificationEventTable> {
 }
 
 /** Which events a list shows; lists of texts filter when they are given. */
-export interface EventListQuery {
+export interface EventListQuery extends ListPageQuery {
   /** Inclusive. */
   readonly from: Instant | undefined;
   /** Exclusive. */
@@ -29,9 +30,6 @@ export interface EventListQuery {
   readonly rules: readonly string[] | undefined;
   readonly channels: readonly string[] | undefined;
   readonly orderBy: "createdAt" | "id";
-  readonly order: "ASC" | "DESC";
-  readonly page: number;
-  readonly pageSize: number;
 }
 
 /** The event with this id, or null. */
@@ -70,17 +68,8 @@ export async function listEvents(
       ),
     );
   }
-  const direction = query.order === "ASC" ? "asc" : "desc";
-  // Why: one page of the list, in an order that ids make total, and how many there are on all pages.
-  const rows = await filtered
-    .selectAll()
-    .orderBy(query.orderBy === "id" ? "id" : "created_at", direction)
-    .orderBy("id", direction)
-    .limit(query.pageSize)
-    .offset((query.page - 1) * query.pageSize)
-    .execute();
-  const { count } = await filtered.select(({ fn }) => fn.countAll<number>().as("count")).executeTakeFirstOrThrow();
-  return { items: await withDeliveries(db, rows), totalCount: count };
+  const { rows, totalCount } = await listPage(filtered.selectAll(), query);
+  return { items: await withDeliveries(db, rows), totalCount };
 }
 
 function isNamed(what: "feature" | "subject", names: readonly string[]): Expression<SqlBool> {

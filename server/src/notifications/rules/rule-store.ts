@@ -3,20 +3,16 @@
 import { type Kysely, type Selectable, sql, type Transaction } from "kysely";
 import type { Database, NotificationRuleTable } from "../../engines/state-store/index.ts";
 import { Decimal } from "../../kernel/decimal.ts";
-import { ORDER_COLUMNS } from "../channels/channel-store.ts";
+import { listPage, type ListPageQuery } from "../list-store.ts";
 import type { Rule } from "./rule.ts";
 
 /** Which rules a list shows; the lists of texts filter when they are given. */
-export interface RuleListQuery {
+export interface RuleListQuery extends ListPageQuery {
   readonly includeDeleted: boolean;
   readonly includeDisabled: boolean;
   /** Ids or keys. */
   readonly features: readonly string[] | undefined;
   readonly channels: readonly string[] | undefined;
-  readonly orderBy: "id" | "type" | "createdAt" | "updatedAt";
-  readonly order: "ASC" | "DESC";
-  readonly page: number;
-  readonly pageSize: number;
 }
 
 export async function insertRule(tx: Transaction<Database>, namespace: string, rule: Rule): Promise<void> {
@@ -97,17 +93,8 @@ export async function listRules(
         where tie.rule_id = notification_rule.id and ${wanted}::jsonb @> to_jsonb(tie.channel_id))`,
     );
   }
-  const direction = query.order === "ASC" ? "asc" : "desc";
-  // Why: one page of the list, in an order that ids make total, and how many there are on all pages.
-  const rows = await filtered
-    .selectAll()
-    .orderBy(ORDER_COLUMNS[query.orderBy], direction)
-    .orderBy("id", direction)
-    .limit(query.pageSize)
-    .offset((query.page - 1) * query.pageSize)
-    .execute();
-  const { count } = await filtered.select(({ fn }) => fn.countAll<number>().as("count")).executeTakeFirstOrThrow();
-  return { items: await withChannels(db, rows), totalCount: count };
+  const { rows, totalCount } = await listPage(filtered.selectAll(), query);
+  return { items: await withChannels(db, rows), totalCount };
 }
 
 async function withChannels(

@@ -10,7 +10,7 @@
  */
 
 import type { Kysely, Transaction } from "kysely";
-import { Loop, type Service } from "../../engines/jobs/index.ts";
+import { Loop } from "../../engines/jobs/index.ts";
 import type { Database } from "../../engines/state-store/index.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { Instant } from "../../kernel/instant.ts";
@@ -53,9 +53,10 @@ interface Evaluation {
   readonly reading: Reading;
 }
 
-export class ThresholdEvaluator implements Service {
+export class ThresholdEvaluator {
   readonly #options: ThresholdEvaluatorOptions;
-  readonly #loop: Loop;
+  /** Evaluates what was touched until told to end. */
+  readonly loop: Loop;
   /** Entitlement id to the instant of the latest cause. */
   #waiting = new Map<string, Instant>();
   /** `rule entitlement` to what is known of the pair, the oldest first. */
@@ -64,23 +65,11 @@ export class ThresholdEvaluator implements Service {
 
   constructor(options: ThresholdEvaluatorOptions) {
     this.#options = options;
-    this.#loop = new Loop({
+    this.loop = new Loop({
       step: async () => await this.#evaluateWaiting(),
       intervalMs: RETRY_MS,
       onError: options.onError,
     });
-  }
-
-  async run(): Promise<void> {
-    await this.#loop.run();
-  }
-
-  async stop(): Promise<void> {
-    await this.#loop.stop();
-  }
-
-  async drain(): Promise<void> {
-    await this.#loop.drain();
   }
 
   /** Whether everything that was touched is evaluated. */
@@ -92,7 +81,7 @@ export class ThresholdEvaluator implements Service {
   touch(entitlementIds: Iterable<string>, at: Instant): void {
     if (this.#options.book.hasNone(TYPE)) return;
     for (const id of entitlementIds) this.#waiting.set(id, at);
-    if (this.#waiting.size > 0) this.#loop.wake();
+    if (this.#waiting.size > 0) this.loop.wake();
   }
 
   async #evaluateWaiting(): Promise<boolean> {

@@ -7,7 +7,7 @@
  */
 
 import type { Kysely } from "kysely";
-import { Loop, type Service } from "../../engines/jobs/index.ts";
+import { Loop } from "../../engines/jobs/index.ts";
 import type { Database } from "../../engines/state-store/index.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import { earlierInstant, type Instant, laterInstant, plusMicros } from "../../kernel/instant.ts";
@@ -54,34 +54,18 @@ interface Told {
   readonly rules: readonly Rule[];
 }
 
-export class Watcher implements Service {
+export class Watcher {
   readonly #options: WatcherOptions;
-  readonly #loop: Loop;
+  /** Looks until told to end; woken when something is due, it looks at once. */
+  readonly loop: Loop;
 
   constructor(options: WatcherOptions) {
     this.#options = options;
-    this.#loop = new Loop({
+    this.loop = new Loop({
       step: async () => await this.look(),
       intervalMs: options.pollIntervalMs ?? 1000,
       onError: options.onError,
     });
-  }
-
-  async run(): Promise<void> {
-    await this.#loop.run();
-  }
-
-  async stop(): Promise<void> {
-    await this.#loop.stop();
-  }
-
-  async drain(): Promise<void> {
-    await this.#loop.drain();
-  }
-
-  /** Something is due: looks at once. */
-  wake(): void {
-    this.#loop.wake();
   }
 
   /** Does what is due, up to a limit; resolves with whether more may be due. */

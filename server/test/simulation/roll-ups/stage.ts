@@ -38,6 +38,7 @@ const PACE: RollUpPace = {
   metersTtlMs: 0,
   tidyIntervalMs: 0,
   shareOfTime: Number.POSITIVE_INFINITY,
+  urgentShareOfTime: 1,
   retryMs: 0,
   minDeletedChunks: 3,
 };
@@ -172,6 +173,7 @@ export class Stage {
       clock: this.clock,
       positions: () => new Map(this.#positions),
       isBusy: () => false,
+      isIngesting: () => false,
       onError: () => undefined,
       onDifference: (meter: Meter) => void this.differences.push(meter.slug),
       pace: this.#pace,

@@ -1,7 +1,7 @@
 /** Metrics of notifications. Names follow those of `metrics.ts`. */
 
 import { Counter, Gauge, type Registry } from "prom-client";
-import type { AttemptResult } from "../../notifications/index.ts";
+import type { AttemptResult } from "../../../notifications/index.ts";
 
 export class NotificationMetrics {
   readonly #events: Counter;

@@ -1,7 +1,7 @@
 /** Answers what notifications ask about metered entitlements, from their domain and from balances in memory. */
 
-import { featureBody } from "../../catalog/index.ts";
-import { customerBody, subjectBody } from "../../customers/index.ts";
+import { featureBody } from "../../../catalog/index.ts";
+import { customerBody, subjectBody } from "../../../customers/index.ts";
 import {
   type Entitlement,
   entitlementsWithIds,
@@ -12,14 +12,14 @@ import {
   nextReset,
   periodAt,
   subjectEntitlementBody,
-} from "../../entitlements/index.ts";
-import { Fault } from "../../kernel/fault.ts";
-import { earlierInstant, type Instant } from "../../kernel/instant.ts";
-import type { BalanceSource, EntitlementFacts, Reading, WatchedEntitlement } from "../../notifications/index.ts";
-import type { Catalog } from "../domains/catalog.ts";
-import type { Core } from "../domains/core.ts";
-import type { Customers } from "../domains/customers.ts";
-import type { Entitlements } from "../domains/entitlements.ts";
+} from "../../../entitlements/index.ts";
+import { Fault } from "../../../kernel/fault.ts";
+import { earlierInstant, type Instant } from "../../../kernel/instant.ts";
+import type { BalanceSource, EntitlementFacts, Reading, WatchedEntitlement } from "../../../notifications/index.ts";
+import type { Catalog } from "../catalog.ts";
+import type { Core } from "../core.ts";
+import type { Customers } from "../customers.ts";
+import type { Entitlements } from "../entitlements.ts";
 
 /** What it is answered from. */
 export interface EntitlementSourceNeeds {

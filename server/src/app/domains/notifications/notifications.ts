@@ -2,11 +2,11 @@
 
 import { randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
-import type { FeatureService } from "../../catalog/index.ts";
-import type { CustomerParticipant } from "../../customers/index.ts";
-import type { EntitlementParticipant } from "../../entitlements/index.ts";
-import { countUnfinished, type FeatureLookup, Notifications } from "../../notifications/index.ts";
-import type { Core } from "../domains/core.ts";
+import type { FeatureService } from "../../../catalog/index.ts";
+import type { CustomerParticipant } from "../../../customers/index.ts";
+import type { EntitlementParticipant } from "../../../entitlements/index.ts";
+import { countUnfinished, type FeatureLookup, Notifications } from "../../../notifications/index.ts";
+import type { Core } from "../core.ts";
 import { EntitlementSource, type EntitlementSourceNeeds, orNull } from "./entitlement-source.ts";
 import { NotificationMetrics } from "./metrics.ts";
 
@@ -61,6 +61,6 @@ function featureLookup(features: FeatureService): FeatureLookup {
 }
 
 function packageVersion(): string {
-  const manifest: { version: string } = createRequire(import.meta.url)("../../../package.json");
+  const manifest: { version: string } = createRequire(import.meta.url)("../../../../package.json");
   return manifest.version;
 }
