@@ -1,6 +1,6 @@
 /**
  * Benchmark of ingest, from the client's request to the event in a query:
- * `npm run bench -- ingest [--batch 100] [--seconds 15] [--connections 16] [--warm-up 3] [--rate 2000] [--json] [--cpu-prof DIR]`.
+ * `npm run bench -- ingest [--batch 100] [--seconds 15] [--connections 16] [--warm-up 3] [--rate 2000] [--rest 0] [--json] [--cpu-prof DIR]`.
  *
  * Starts the product as users do, on an empty directory; a load generator in its own process sends unique events as fast as
  * it is answered. Then the same product, at a moderate rate, tells how long an acknowledged event takes to become visible.
@@ -14,6 +14,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { measureFreshness } from "./ingest/freshness.ts";
 import { generate } from "./ingest/generate.ts";
@@ -28,6 +29,7 @@ const { values: argv } = parseArgs({
     connections: { type: "string" },
     "warm-up": { type: "string", default: "3" },
     rate: { type: "string", default: "2000" },
+    rest: { type: "string", default: "0" },
     json: { type: "boolean", default: false },
     "cpu-prof": { type: "string" },
   },
@@ -58,6 +60,7 @@ async function measure(batch: number): Promise<Record<string, unknown>> {
     const visibleMs = await check.waitUntilVisible();
     const cpu = await server.cpuSeconds();
     const disk = await server.diskBytes();
+    await delay(Number(argv.rest) * 1000);
     const rate = Number(argv.rate);
     const moderateBatch = Math.max(MODERATE_BATCH, Math.ceil(rate / MODERATE_REQUESTS_PER_SECOND));
     const moderate: Load = { ...full, batch: Math.min(batch, moderateBatch), rate };
