@@ -8,10 +8,13 @@
  * fewer the p95 is the longest. Any difference between the answers is an error.
  */
 
+import { randomUUID } from "node:crypto";
 import { Agent, request } from "node:http";
 import { text } from "node:stream/consumers";
+import { setTimeout as delay } from "node:timers/promises";
 import type { MeasuredServer } from "../ingest/measured-server.ts";
 import { percentile } from "../ingest/timing.ts";
+import { PROMPT } from "./events.ts";
 import type { SqlClient } from "./reference-table.ts";
 import { type Answer, ourAnswer, referenceAnswer, type Shape } from "./shapes.ts";
 
@@ -52,6 +55,8 @@ interface Timed {
 
 const MIN_REPETITIONS = 5;
 const WARM_UP_ROUNDS = 10;
+const BEFORE_HISTORY = "2025-06-01T00:00:00Z";
+const RENEWAL_POLL_MS = 20;
 /** Keeps the variants of different concurrencies apart: more than there are repetitions. */
 const FIRST_VARIANT = 1_000;
 
@@ -77,6 +82,7 @@ export async function compareShape(shape: Shape, options: ComparisonOptions): Pr
       // Each round, the untimed one too, asks about subjects that were not asked about before, which would be remembered.
       const first = FIRST_VARIANT * concurrency + (rounds + WARM_UP_ROUNDS) * concurrency;
       const variants = Array.from({ length: concurrency }, (_, index) => first + index);
+      if (side === "ours" && shape.isRenewed === true) await takeInNewEvent(options.server);
       const timed = await Promise.all(variants.map((variant) => ask[side](variant)));
       if (rounds >= 0) times[side].push(...timed.map(({ ms }) => ms));
       answers[side] = timed;
@@ -101,6 +107,14 @@ export async function compareShape(shape: Shape, options: ComparisonOptions): Pr
     reference,
     ratio,
   };
+}
+
+/** Sends an event from before the history, and waits until the roll-ups have it. */
+async function takeInNewEvent(server: MeasuredServer): Promise<void> {
+  const event = { specversion: "1.0", id: randomUUID(), source: "renewal", type: PROMPT, time: BEFORE_HISTORY };
+  const body = JSON.stringify({ ...event, subject: "renewal", data: { user: "renewal" } });
+  await server.post("/api/v1/events", "application/cloudevents+json", body);
+  while ((await server.eventsBehind()) > 0 || !(await server.isRolledUp())) await delay(RENEWAL_POLL_MS);
 }
 
 function timesOf(samplesMs: number[]): Times {

@@ -23,6 +23,8 @@ export const PROMPT_METERS = {
   latest: `${PROMPT}_latest`,
 } as const;
 
+/** Before the first event of any history; what comparisons send besides lies before it. */
+const HISTORY_FROM = "2025-12-01T00:00:00Z";
 const BATCH = 100;
 const CONNECTIONS = 16;
 const MAX_CHUNK = 1_000_000;
@@ -140,12 +142,12 @@ async function settle(server: MeasuredServer): Promise<number | null> {
 
 /** Compares the product's sums of all types with what the load generator was acknowledged, and the count of `prompt`. */
 async function assertExact(server: MeasuredServer, ledger: Ledger): Promise<void> {
-  const counted = await usage(server, PROMPT_METERS.count);
+  const counted = await usage(server, PROMPT_METERS.count, HISTORY_FROM);
   if (counted !== ledger.countByType[0]) {
     throw new Error(`${counted} events of ${PROMPT} are counted, ${ledger.countByType[0]} were acknowledged`);
   }
   for (const [index, type] of HISTORY_TYPES.entries()) {
-    const sum = await usage(server, `${type}_tokens`);
+    const sum = await usage(server, `${type}_tokens`, HISTORY_FROM);
     if (sum === ledger.tokensByType[index]) continue;
     throw new Error(`SUM of ${type} is ${sum}, ${ledger.tokensByType[index]} were acknowledged`);
   }

@@ -19,6 +19,8 @@ export interface Shape {
   reference(variant: number): string;
   /** What tells rows of an answer apart; rows that agree in it are added up. */
   readonly by: readonly ("window" | "model")[];
+  /** Whether the meter takes in a new event before each question, so that no former answer is of use. */
+  readonly isRenewed?: boolean;
 }
 
 /** An answer, comparable: values by `window/model`. */
@@ -161,6 +163,7 @@ export async function historyShapes(sql: SqlClient): Promise<readonly Shape[]> {
     total("count-by-model", "COUNT by model, a month, all subjects", "count", month),
     total("subject-by-model", "COUNT by model, a month, one subject", "count", month, one),
     total("unique-users", "UNIQUE_COUNT of users, a month", "users", month),
+    { ...total("unique-users-renewed", "the same, each after a new event", "users", month), isRenewed: true },
     total("latest", "LATEST, the month until now", "latest", untilUnique),
     windowed("filtered", "SUM by day, a month, one model", "DAY", month, { model: MODELS[0] ?? "" }),
     total("unaligned", "SUM, 24 days, bounds off the minute", "tokens", odd),

@@ -83,9 +83,9 @@ export class UsageCheck {
   }
 }
 
-/** The value of a meter over all time; 0 when there is nothing. */
-export async function usage(server: MeasuredServer, slug: string): Promise<number> {
-  const answer = await server.get(`/api/v1/meters/${slug}/query`);
+/** The value of a meter over all time, or from an instant on; 0 when there is nothing. */
+export async function usage(server: MeasuredServer, slug: string, from?: string): Promise<number> {
+  const answer = await server.get(`/api/v1/meters/${slug}/query${from === undefined ? "" : `?from=${from}`}`);
   if (typeof answer !== "object" || answer === null || !("data" in answer) || !Array.isArray(answer.data)) {
     throw new Error(`not the answer of a meter query: ${JSON.stringify(answer)}`);
   }

@@ -39,6 +39,8 @@ import type { MeterView, PositionVector } from "./store.ts";
 export interface BackgroundConnection {
   rows(statement: Statement): Promise<readonly (readonly Cell[])[]>;
   command(statement: Statement): Promise<void>;
+  /** Asks what was asked of the roll-up lately again. */
+  askAgain(rollUp: RollUp): Promise<void>;
 }
 
 export class ClickHouseRollUps implements RollUpStore {
@@ -56,6 +58,10 @@ export class ClickHouseRollUps implements RollUpStore {
   async mergeChunks(rollUp: RollUp, chunks: readonly number[], into: number): Promise<number> {
     await this.#connection.command(mergeStatement(rollUp, chunks, into));
     return await this.#rowsOf(into);
+  }
+
+  async prepare(rollUp: RollUp): Promise<void> {
+    await this.#connection.askAgain(rollUp);
   }
 
   async deleteChunks(chunks: readonly number[]): Promise<void> {

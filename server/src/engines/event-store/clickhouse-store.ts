@@ -21,7 +21,8 @@ import { ClickHouseRollUps } from "./clickhouse-roll-ups.ts";
 import { QueryWatch } from "./query-watch.ts";
 import { HotBuckets, type HotSource } from "./roll-ups/hot-buckets.ts";
 import { KeptAnswers } from "./roll-ups/kept-answers.ts";
-import type { RollUpStore } from "./roll-ups/roll-up.ts";
+import { RecentQueries } from "./roll-ups/recent-queries.ts";
+import type { RollUp, RollUpStore } from "./roll-ups/roll-up.ts";
 import { EVENT_COLUMNS } from "./row-block.ts";
 import { BOOTSTRAP, SCHEMA } from "./schema.ts";
 import type { Cell } from "./sql/aggregations/aggregation.ts";
@@ -151,6 +152,7 @@ class ClickHouseStore implements RollUpEventStore {
   readonly audit: AuditStore;
   readonly #hot: HotBuckets;
   readonly #kept = new KeptAnswers();
+  readonly #recent = new RecentQueries();
   readonly #client: ClickHouseClient;
   /** The short way to the embedded engine; null for a server. */
   readonly #socket: SocketClient | null;
@@ -169,6 +171,7 @@ class ClickHouseStore implements RollUpEventStore {
     this.rollUps = new ClickHouseRollUps({
       rows: (statement) => this.#backgroundRows(statement),
       command: (statement) => this.#backgroundCommand(statement),
+      askAgain: (rollUp) => this.#askAgain(rollUp),
     });
     this.audit = new ClickHouseAudit((statement) => this.#rows(statement));
     this.#watch = new QueryWatch({
@@ -254,6 +257,16 @@ class ClickHouseStore implements RollUpEventStore {
   }
 
   async queryUsage(query: UsageQuery): Promise<readonly UsageRow[]> {
+    this.#recent.note(query, performance.now());
+    return await this.#usage(query);
+  }
+
+  /** Asks again what was asked lately, so that memory has the answer. Of a failure hears whoever asks next. */
+  async #askAgain(rollUp: RollUp): Promise<void> {
+    for (const query of this.#recent.of(rollUp, performance.now())) await this.#usage(query).catch(() => undefined);
+  }
+
+  async #usage(query: UsageQuery): Promise<readonly UsageRow[]> {
     const hot = await this.#hot.answer(query);
     const rows = usageRows(query, hot ?? (await this.#computed(query)));
     if (rows.length > (query.maxRows ?? Number.POSITIVE_INFINITY)) throw tooLarge();

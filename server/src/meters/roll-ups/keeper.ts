@@ -351,6 +351,8 @@ export class RollUpKeeper {
   async #settle(kept: Kept): Promise<void> {
     kept.pending = this.#counts.after(kept.record.coverage, kept.meter.namespace, kept.meter.eventType);
     if (kept.record.status !== "ready") return;
+    // Until it is prepared, queries use what they had.
+    await this.#options.store.prepare(kept.record);
     kept.offered = kept.record;
     await this.#remove(kept.former);
     kept.former = null;

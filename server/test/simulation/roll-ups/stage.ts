@@ -204,6 +204,7 @@ function faultyRollUps(store: RollUpStore, faults: Faults): RollUpStore {
   return {
     fold: (fold) => faults.around(`fold ${fold.meter.aggregation}`, () => store.fold(fold)),
     mergeChunks: (...request) => faults.around("mergeChunks", () => store.mergeChunks(...request)),
+    prepare: (rollUp) => store.prepare(rollUp),
     deleteChunks: (...request) => faults.around("deleteChunks", () => store.deleteChunks(...request)),
     chunkRows: () => faults.around("chunkRows", () => store.chunkRows()),
     countByType: (...request) => faults.around("countByType", () => store.countByType(...request)),

@@ -82,6 +82,8 @@ export interface RollUpStore {
   fold(fold: Fold): Promise<number>;
   /** Writes one chunk that holds what the roll-up's chunks hold now, without reading events; returns its rows. */
   mergeChunks(rollUp: RollUp, chunks: readonly number[], into: number): Promise<number>;
+  /** Brings into memory what queries of late need of this state of the roll-up, before they are offered it. Never rejects. */
+  prepare(rollUp: RollUp): Promise<void>;
   /** Deletes rows for good. */
   deleteChunks(chunks: readonly number[]): Promise<void>;
   /** How many rows each chunk has. */
