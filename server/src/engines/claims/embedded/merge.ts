@@ -52,10 +52,16 @@ export async function mergeRuns(task: MergeTask): Promise<boolean> {
 
 async function mergeInto(writer: RunWriter, cursors: RunCursor[], cancel: Int32Array): Promise<boolean> {
   const open = [...cursors];
+  // Beside each other in memory, where most comparisons end.
+  const heads = open.map(headOf);
   while (open.length > 0) {
     let least = 0;
-    for (let each = 1; each < open.length; each++) {
-      if (isBefore(open[each], open[least])) least = each;
+    let head = heads[0] as number;
+    for (let each = 1; each < heads.length; each++) {
+      const other = heads[each] as number;
+      if (other > head || (other === head && isBefore(open[least], open[each]))) continue;
+      least = each;
+      head = other;
     }
     const cursor = open[least];
     assert(cursor !== undefined, "the least of several runs is one of them");
@@ -63,9 +69,19 @@ async function mergeInto(writer: RunWriter, cursors: RunCursor[], cancel: Int32A
       if (Atomics.load(cancel, 0) !== 0) return false;
       await writer.writeChunk();
     }
-    if (!cursor.advance() && !(await cursor.refill())) open.splice(least, 1);
+    if (cursor.advance() || (await cursor.refill())) {
+      heads[least] = headOf(cursor);
+    } else {
+      open.splice(least, 1);
+      heads.splice(least, 1);
+    }
   }
   return true;
+}
+
+/** The first 53 bits of the current key, ordered as keys are. */
+function headOf({ words, at }: RunCursor): number {
+  return (words[at] as number) * 2 ** 21 + ((words[at + 1] as number) >>> 11);
 }
 
 function isBefore(left: RunCursor | undefined, right: RunCursor | undefined): boolean {

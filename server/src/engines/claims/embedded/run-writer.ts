@@ -31,6 +31,8 @@ export class RunWriter {
   readonly #filter: Filter;
   readonly #fences: Uint32Array;
   readonly #chunk = new Uint32Array(CHUNK_BLOCKS * BLOCK_WORDS);
+  /** Of the keys of the block under way. */
+  readonly #hashes = { places: new Uint32Array(BLOCK_ENTRIES), bits: new Uint32Array(BLOCK_ENTRIES) };
   #added = 0;
   /** Blocks sealed so far, those in the chunk included. */
   #blocks = 0;
@@ -58,7 +60,8 @@ export class RunWriter {
     }
     const target = this.#blocksInChunk * BLOCK_WORDS + this.#entriesInBlock * ENTRY_WORDS;
     for (let word = 0; word < ENTRY_WORDS; word++) this.#chunk[target + word] = source[at + word] as number;
-    this.#filter.add(placeHash(source, at, this.#seeds), bitsHash(source, at, this.#seeds));
+    this.#hashes.places[this.#entriesInBlock] = placeHash(source, at, this.#seeds);
+    this.#hashes.bits[this.#entriesInBlock] = bitsHash(source, at, this.#seeds);
     this.#added++;
     this.#entriesInBlock++;
     if (this.#entriesInBlock === BLOCK_ENTRIES) this.#seal();
@@ -98,6 +101,7 @@ export class RunWriter {
   }
 
   #seal(): void {
+    this.#filter.add(this.#hashes, this.#entriesInBlock);
     sealBlock(this.#chunk, this.#blocksInChunk * BLOCK_WORDS, this.#entriesInBlock, this.#blocks, this.#number);
     this.#blocks++;
     this.#blocksInChunk++;

@@ -19,7 +19,7 @@ import { DamagedClaims } from "./damage.ts";
 import { compareKeys, ENTRY_WORDS, KEY_WORDS } from "./entry.ts";
 import type { Seeds } from "./entry.ts";
 import { asBytes, checksum, checksumOfAll, fileName, readWords } from "./file.ts";
-import { Filter, filterWords } from "./filter.ts";
+import { Filter } from "./filter.ts";
 import type { RunRecord } from "./manifest.ts";
 import type { Pace } from "./pace.ts";
 import {
@@ -64,16 +64,14 @@ export class Run {
       throw new DamagedClaims(path, "it cannot be opened", error);
     });
     try {
+      const footer = await readFooter(file, path, record, seeds);
       const fences = new Uint32Array(Math.ceil(record.entries / BLOCK_ENTRIES) * KEY_WORDS);
-      const filter = new Uint32Array(filterWords(record.entries));
+      // How many bits a key gets was decided when the run was written.
+      const filter = new Uint32Array(footer[6] as number);
       const fencesAt = (fences.length / KEY_WORDS) * BLOCK_BYTES;
       const filterAt = fencesAt + fences.byteLength;
-      const footerAt = filterAt + filter.byteLength;
-      const footer = new Uint32Array(FOOTER_WORDS);
-      await readWords(file, path, footer, footerAt);
-      checkFooter(path, footer, record, fences.length / KEY_WORDS, filter.length, seeds);
-      if ((await file.stat()).size !== footerAt + footer.byteLength) {
-        throw new DamagedClaims(path, "there are bytes behind its footer");
+      if ((await file.stat()).size !== filterAt + filter.byteLength + footer.byteLength) {
+        throw new DamagedClaims(path, "it is longer or shorter than its footer says");
       }
       await readWords(file, path, fences, fencesAt);
       if ((await checksumOfAll(fences)) !== footer[9]) {
@@ -92,12 +90,7 @@ export class Run {
 
   /** Appends to `candidates` those of `pending[from .. to - 1]` that the filter does not rule out. */
   collectCandidates(batch: Batch, pending: Uint32Array, from: number, to: number, candidates: number[]): void {
-    const filter = this.#filter;
-    const { places, bits } = batch;
-    for (let each = from; each < to; each++) {
-      const index = pending[each] as number;
-      if (filter.mayContain(places[index] as number, bits[index] as number)) candidates.push(index);
-    }
+    this.#filter.collectPossible(batch, pending, from, to, candidates);
   }
 
   /** Answers those of the `candidates` (indices of identities of the batch) whose entries the run holds. */
@@ -193,20 +186,21 @@ function blockOf(lookups: Float64Array, place: number): number {
   return Math.floor((lookups[place] as number) / LOOKUP_LIMIT);
 }
 
-function checkFooter(
-  path: string,
-  footer: Uint32Array,
-  record: RunRecord,
-  blocks: number,
-  filterLength: number,
-  seeds: Seeds,
-): void {
+/** Reads the last bytes of the file; throws `DamagedClaims` unless they are the footer of the run that the manifest records. */
+async function readFooter(file: FileHandle, path: string, record: RunRecord, seeds: Seeds): Promise<Uint32Array> {
+  const footer = new Uint32Array(FOOTER_WORDS);
+  const at = (await file.stat()).size - footer.byteLength;
+  if (at < 0) throw new DamagedClaims(path, "it is shorter than a footer");
+  await readWords(file, path, footer, at);
   if (footer[FOOTER_WORDS - 1] !== checksum(footer, 0, FOOTER_WORDS - 1)) {
     throw new DamagedClaims(path, "the footer does not match its checksum");
   }
-  const expected = [FOOTER_MAGIC, FOOTER_VERSION, record.number, record.entries % 2 ** 32];
-  expected.push(Math.floor(record.entries / 2 ** 32), blocks, filterLength, seeds.first, seeds.second);
-  if (!expected.every((word, index) => footer[index] === word)) {
+  const { number, entries } = record;
+  const blocks = Math.ceil(entries / BLOCK_ENTRIES);
+  const start = [FOOTER_MAGIC, FOOTER_VERSION, number, entries % 2 ** 32, Math.floor(entries / 2 ** 32), blocks];
+  const isSame = start.every((word, index) => footer[index] === word);
+  if (!isSame || footer[7] !== seeds.first || footer[8] !== seeds.second) {
     throw new DamagedClaims(path, "its footer says that it is another run than the manifest does");
   }
+  return footer;
 }
