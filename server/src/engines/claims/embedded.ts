@@ -2,12 +2,13 @@
  * Embedded claims: an exact, durable index from identity to first log position on the local disk.
  *
  * A log-structured merge tree made for one job: keys are uniformly random, nearly all are new, nothing is ever deleted or
- * changed. New claims enter a memory table and a journal; a full table becomes an immutable sorted run; runs merge in tiers
- * in the background. A lookup asks the table and the filter of every run, and reads a block only where a filter says maybe.
+ * changed. New claims enter a memory table and a journal; a full table becomes an immutable sorted run, while a new table
+ * takes its place; runs merge in tiers. A lookup asks both tables and the filter of every run, and reads a block only where
+ * a filter says maybe.
  *
  * Invariants:
- * 1. An identity is in the table or in exactly one run, never in two places: it enters only after all were asked.
- * 2. Claims and changes of the set of runs take turns in one queue; only the writing of merged runs happens beside it.
+ * 1. An identity is in one table or in exactly one run, never in two places: it enters only after all were asked.
+ * 2. Claims and changes of the set of files take turns in one queue; only the writing of runs happens beside it.
  * 3. Memory is never ahead of the disk for longer than one turn: when a write fails, nothing is answered any more, because
  *    a repeated claim would otherwise be answered from memory without being durable.
  *
@@ -27,11 +28,10 @@ import { Journal } from "./embedded/journal.ts";
 import { emptyManifest, MANIFEST_NAME, readManifest, removeLeftOvers, writeManifest } from "./embedded/manifest.ts";
 import type { Manifest, RunRecord } from "./embedded/manifest.ts";
 import { BackgroundMerge } from "./embedded/background-merge.ts";
-import { keyOrder } from "./embedded/order.ts";
 import { Pace } from "./embedded/pace.ts";
 import { LOOKUP_LIMIT, Run } from "./embedded/run.ts";
-import { RunWriter } from "./embedded/run-writer.ts";
 import { MemoryTable } from "./embedded/table.ts";
+import { TableWrite } from "./embedded/table-write.ts";
 
 export interface EmbeddedClaimsOptions {
   /** Directory of the index and of nothing else; created when missing. */
@@ -70,6 +70,8 @@ export interface FileClaims extends Claims {
 interface OpenFiles {
   readonly manifest: Manifest;
   readonly journal: Journal;
+  /** The journal of the full table, while there is one. */
+  readonly fullJournal: Journal | null;
   /** In the order of the manifest. */
   readonly runs: readonly Run[];
 }
@@ -80,23 +82,21 @@ interface OpenFiles {
  * caller leaves the request unchanged until it is answered.
  */
 export async function openEmbeddedClaims(options: EmbeddedClaimsOptions): Promise<FileClaims> {
-  const { directory, tableCapacity = 262_144, fanout = 8, threadedMergeEntries = 65_536 } = options;
+  const { directory, tableCapacity = 131_072, fanout = 8, threadedMergeEntries = 65_536 } = options;
   assert(Number.isInteger(tableCapacity) && tableCapacity >= 1, "the claims table holds at least one identity");
   assert(Number.isInteger(fanout) && fanout >= 2, "at least two runs are merged at a time");
   await mkdir(directory, { recursive: true });
   const stored = await readManifest(directory);
   await removeLeftOvers(directory, stored);
   const opened = stored === undefined ? await createFiles(directory) : await openFiles(directory, stored);
-  const recovered = opened.entries.reduce((sum, frame) => sum + frame.length / ENTRY_WORDS, 0);
-  const table = new MemoryTable(Math.max(tableCapacity, recovered));
-  for (const frame of opened.entries) table.load(frame, opened.files.manifest.seeds);
-  return new EmbeddedClaims(directory, fanout, threadedMergeEntries, table, opened.files);
+  return new EmbeddedClaims({ directory, tableCapacity, fanout, threadedMergeEntries }, opened);
 }
 
-/** The open files, and the entries that belong into the memory table, frame by frame. */
+/** The open files, and the entries that belong into the memory tables, frame by frame. */
 interface Opened {
   readonly files: OpenFiles;
   readonly entries: readonly Uint32Array[];
+  readonly fullEntries: readonly Uint32Array[];
 }
 
 async function createFiles(directory: string): Promise<Opened> {
@@ -105,42 +105,59 @@ async function createFiles(directory: string): Promise<Opened> {
   const journal = await Journal.create(directory, manifest.journal);
   await writeManifest(directory, manifest);
   await syncDirectory(dirname(directory));
-  return { files: { manifest, journal, runs: [] }, entries: [] };
+  return { files: { manifest, journal, fullJournal: null, runs: [] }, entries: [], fullEntries: [] };
 }
 
 async function openFiles(directory: string, manifest: Manifest): Promise<Opened> {
-  const runs: Run[] = [];
+  const open: { close(): Promise<void> }[] = [];
   try {
-    for (const record of manifest.runs) runs.push(await Run.open(directory, record, manifest.seeds));
+    const runs: Run[] = [];
+    for (const record of manifest.runs) {
+      const run = await Run.open(directory, record, manifest.seeds);
+      open.push(run);
+      runs.push(run);
+    }
+    const full = manifest.fullJournal === null ? null : await Journal.open(directory, manifest.fullJournal);
+    if (full !== null) open.push(full.journal);
     const { journal, entries } = await Journal.open(directory, manifest.journal);
-    return { files: { manifest, journal, runs }, entries };
+    const files = { manifest, journal, fullJournal: full?.journal ?? null, runs };
+    return { files, entries, fullEntries: full?.entries ?? [] };
   } catch (error) {
-    for (const run of runs) await run.close();
+    for (const file of open) await file.close();
     throw error;
   }
 }
 
 class EmbeddedClaims implements FileClaims {
   readonly #directory: string;
+  readonly #tableCapacity: number;
   readonly #fanout: number;
   readonly #threadedMergeEntries: number;
-  readonly #table: MemoryTable;
   readonly #seeds: Seeds;
+  #table: MemoryTable;
+  /** The table before it, until its run takes its place. */
+  #full: MemoryTable | null = null;
+  /** An empty table for the next change of tables. */
+  #spare: MemoryTable | null = null;
   #files: OpenFiles;
+  #write: TableWrite | undefined;
   #merge: BackgroundMerge | undefined;
   #nextNumber: number;
   #queue: Promise<unknown> = Promise.resolve();
   #failure: unknown;
   #closing: Promise<void> | undefined;
 
-  constructor(directory: string, fanout: number, threadedEntries: number, table: MemoryTable, files: OpenFiles) {
-    this.#directory = directory;
-    this.#fanout = fanout;
-    this.#threadedMergeEntries = threadedEntries;
-    this.#table = table;
+  constructor(options: Required<EmbeddedClaimsOptions>, { files, entries, fullEntries }: Opened) {
+    this.#directory = options.directory;
+    this.#tableCapacity = options.tableCapacity;
+    this.#fanout = options.fanout;
+    this.#threadedMergeEntries = options.threadedMergeEntries;
     this.#files = files;
     this.#seeds = files.manifest.seeds;
-    this.#nextNumber = 1 + Math.max(files.manifest.journal, ...files.runs.map((run) => run.record.number));
+    this.#table = MemoryTable.of(entries, this.#seeds, options.tableCapacity);
+    const { journal, fullJournal, runs } = files.manifest;
+    this.#nextNumber = 1 + Math.max(journal, fullJournal ?? 0, ...runs.map((run) => run.number));
+    if (files.fullJournal !== null) this.#startWrite(MemoryTable.of(fullEntries, this.#seeds, 1));
     this.#startMerge();
   }
 
@@ -148,7 +165,7 @@ class EmbeddedClaims implements FileClaims {
     assert(this.#closing === undefined, "nothing is claimed after the claims were closed");
     const batch = new Batch(request);
     return this.#inTurn(async () => {
-      const limit = Math.min(LOOKUP_LIMIT, this.#table.capacity);
+      const limit = Math.min(LOOKUP_LIMIT, this.#tableCapacity);
       for (let from = 0; from < batch.count; from += limit) {
         await this.#claimRange(batch, from, Math.min(from + limit, batch.count));
       }
@@ -158,7 +175,7 @@ class EmbeddedClaims implements FileClaims {
 
   async count(): Promise<number> {
     return this.#inTurn(async () => {
-      let count = this.#table.count;
+      let count = this.#table.count + (this.#full?.count ?? 0);
       for (const run of this.#files.runs) count += run.record.entries;
       return count;
     });
@@ -168,8 +185,10 @@ class EmbeddedClaims implements FileClaims {
     const outcome = await this.#inTurn(async () => {
       const { manifest, runs } = this.#files;
       const path = (name: string): string => join(this.#directory, name);
+      const sealed = runs.map((run) => path(fileName("run", run.record.number)));
+      const { fullJournal } = manifest;
       const files = {
-        sealed: runs.map((run) => path(fileName("run", run.record.number))),
+        sealed: fullJournal === null ? sealed : [...sealed, path(fileName("journal", fullJournal))],
         growing: [path(fileName("journal", manifest.journal)), path(MANIFEST_NAME)],
       };
       // A failure of the turn itself would stop the index, which this work cannot harm.
@@ -189,8 +208,10 @@ class EmbeddedClaims implements FileClaims {
   async #close(): Promise<void> {
     this.#merge?.cancel();
     await this.#queue;
+    await this.#inTurn(() => this.#awaitWrite()).catch(() => undefined);
     await this.#merge?.settled();
     await this.#files.journal.close();
+    await this.#files.fullJournal?.close();
     for (const run of this.#files.runs) await run.close();
   }
 
@@ -215,9 +236,9 @@ class EmbeddedClaims implements FileClaims {
 
   async #claimRange(batch: Batch, from: number, to: number): Promise<void> {
     // Making room first keeps the table as it is between the lookups and the insertions below.
-    if (this.#table.count + (to - from) > this.#table.capacity) await this.#writeTableToRun();
+    if (this.#table.count + (to - from) > this.#table.capacity) await this.#changeTables();
     const pace = new Pace();
-    const pending = await this.#askTable(batch, from, to, pace);
+    const pending = await this.#askTables(batch, from, to, pace);
     await this.#askRuns(batch, pending, pace);
     const before = this.#table.count;
     for (let each = 0; each < pending.length; each++) {
@@ -228,18 +249,16 @@ class EmbeddedClaims implements FileClaims {
     if (added.length > 0) await this.#files.journal.append(added);
   }
 
-  /** Answers from the memory table; returns the indices of the identities that it does not know. */
-  async #askTable(batch: Batch, from: number, to: number, pace: Pace): Promise<Uint32Array> {
-    const table = this.#table;
+  /** Answers from the memory tables; returns the indices of the identities that they do not know. */
+  async #askTables(batch: Batch, from: number, to: number, pace: Pace): Promise<Uint32Array> {
+    const tables = this.#full === null ? [this.#table] : [this.#table, this.#full];
     const pending = new Uint32Array(to - from);
     let unknown = 0;
     for (let start = from; start < to; start += SLICE) {
       const end = Math.min(start + SLICE, to);
       batch.hash(start, end, this.#seeds);
       for (let index = start; index < end; index++) {
-        const at = table.find(batch.keys, index * ENTRY_WORDS, batch.places[index] as number);
-        if (at >= 0) batch.answer(index, table.entries, at);
-        else pending[unknown++] = index;
+        if (!tables.some((table) => isAnswered(batch, index, table))) pending[unknown++] = index;
       }
       await pace.rest();
     }
@@ -269,43 +288,64 @@ class EmbeddedClaims implements FileClaims {
     batch.answer(index, table.entries, at);
   }
 
-  /** Turns the full table into a run of tier 0 and begins a new journal. */
-  async #writeTableToRun(): Promise<void> {
-    const { count, entries } = this.#table;
-    if (count === 0) return;
+  /** Begins an empty table with a journal of its own; the full one is written to a run of tier 0 meanwhile. */
+  async #changeTables(): Promise<void> {
+    if (this.#table.count === 0) return;
+    await this.#awaitWrite();
     await this.#awaitFewerRuns();
-    const record: RunRecord = { number: this.#nextNumber++, tier: 0, entries: count };
-    const path = join(this.#directory, fileName("run", record.number));
-    const order = await keyOrder(entries, count, new Pace());
-    const writer = await RunWriter.create(path, record.number, count, this.#seeds);
-    try {
-      for (const index of order) {
-        if (writer.add(entries, index * ENTRY_WORDS)) await writer.writeChunk();
-      }
-      await writer.finish();
-    } catch (error) {
-      await writer.abandon();
-      throw error;
-    }
+    const full = this.#table;
     const journal = await Journal.create(this.#directory, this.#nextNumber++);
-    await syncDirectory(this.#directory);
-    const run = await Run.open(this.#directory, record, this.#seeds);
-    await this.#replaceFiles(journal, [...this.#files.runs, run]);
-    this.#table.clear();
+    await this.#replaceFiles({ journal, fullJournal: this.#files.journal, runs: this.#files.runs });
+    this.#table = this.#spare ?? new MemoryTable(this.#tableCapacity);
+    this.#spare = null;
+    this.#startWrite(full);
+  }
+
+  #startWrite(full: MemoryTable): void {
+    this.#full = full;
+    const record: RunRecord = { number: this.#nextNumber++, tier: 0, entries: full.count };
+    const write = new TableWrite(this.#directory, record, full, this.#seeds);
+    this.#write = write;
+    void write.settled().then(() => this.#inTurn(() => this.#finishWrite(write)).catch(() => undefined));
+  }
+
+  /** Puts the run in the place of the full table, once it is written. Does nothing the second time. */
+  async #finishWrite(write: TableWrite): Promise<void> {
+    if (this.#write !== write) return;
+    await write.outcome;
+    this.#write = undefined;
+    const run = await Run.open(this.#directory, write.record, this.#seeds);
+    await this.#replaceFiles({ journal: this.#files.journal, fullJournal: null, runs: [...this.#files.runs, run] });
+    write.table.clear();
+    // A table that a crash left behind may be of another size.
+    this.#spare = write.table.capacity === this.#tableCapacity ? write.table : null;
+    this.#full = null;
     this.#startMerge();
   }
 
-  /** Makes `runs` and `journal` the files that count, then closes and removes those that no longer do. */
-  async #replaceFiles(journal: Journal, runs: readonly Run[]): Promise<void> {
+  async #awaitWrite(): Promise<void> {
+    const write = this.#write;
+    if (write === undefined) return;
+    await write.settled();
+    await this.#finishWrite(write);
+  }
+
+  /** Makes these the files that count, then closes and removes those that no longer do. */
+  async #replaceFiles(files: Omit<OpenFiles, "manifest">): Promise<void> {
     const before = this.#files;
-    const manifest = { ...before.manifest, journal: journal.number, runs: runs.map((run) => run.record) };
+    const manifest: Manifest = {
+      ...before.manifest,
+      journal: files.journal.number,
+      fullJournal: files.fullJournal?.number ?? null,
+      runs: files.runs.map((run) => run.record),
+    };
     await writeManifest(this.#directory, manifest);
-    this.#files = { manifest, journal, runs };
-    if (before.journal !== journal) {
-      await before.journal.close();
-      await rm(join(this.#directory, fileName("journal", before.journal.number)));
+    this.#files = { ...files, manifest };
+    if (before.fullJournal !== null && before.fullJournal !== files.fullJournal) {
+      await before.fullJournal.close();
+      await rm(join(this.#directory, fileName("journal", before.fullJournal.number)));
     }
-    for (const run of before.runs.filter((each) => !runs.includes(each))) {
+    for (const run of before.runs.filter((each) => !files.runs.includes(each))) {
       await run.close();
       await rm(run.path);
     }
@@ -337,11 +377,10 @@ class EmbeddedClaims implements FileClaims {
     this.#merge = undefined;
     if (!(await merge.outcome)) return;
     const { inputs, output } = merge.task;
-    await syncDirectory(this.#directory);
     const run = await Run.open(this.#directory, output, this.#seeds);
     const merged = new Set(inputs.map((record) => record.number));
     const rest = this.#files.runs.filter((each) => !merged.has(each.record.number));
-    await this.#replaceFiles(this.#files.journal, [run, ...rest]);
+    await this.#replaceFiles({ ...this.#files, runs: [run, ...rest] });
     this.#startMerge();
   }
 
@@ -354,4 +393,12 @@ class EmbeddedClaims implements FileClaims {
       if (this.#closing !== undefined) return;
     }
   }
+}
+
+/** Whether `table` has the identity `index`, and now the batch its answer. */
+function isAnswered(batch: Batch, index: number, table: MemoryTable): boolean {
+  const at = table.find(batch.keys, index * ENTRY_WORDS, batch.places[index] as number);
+  if (at < 0) return false;
+  batch.answer(index, table.entries, at);
+  return true;
 }

@@ -45,14 +45,10 @@ export async function openClaimsReader(directory: string): Promise<ClaimsReader>
   const runs: Run[] = [];
   try {
     for (const record of manifest.runs) runs.push(await Run.open(directory, record, manifest.seeds));
-    const frames = await Journal.read(directory, manifest.journal);
-    const table = new MemoryTable(
-      Math.max(
-        1,
-        frames.reduce((sum, frame) => sum + frame.length / ENTRY_WORDS, 0),
-      ),
-    );
-    for (const frame of frames) table.load(frame, manifest.seeds);
+    const { journal, fullJournal, seeds } = manifest;
+    const frames = [...(await Journal.read(directory, journal))];
+    if (fullJournal !== null) frames.push(...(await Journal.read(directory, fullJournal)));
+    const table = MemoryTable.of(frames, seeds, 1);
     return new EmbeddedClaimsReader(directory, manifest, runs, table);
   } catch (error) {
     for (const run of runs) await run.close();
@@ -82,7 +78,8 @@ class EmbeddedClaimsReader implements ClaimsReader {
   }
 
   get files(): number {
-    return this.#runs.length + 2;
+    const journals = this.#manifest.fullJournal === null ? 1 : 2;
+    return this.#runs.length + journals + 1;
   }
 
   async find(identities: Uint8Array): Promise<Float64Array> {

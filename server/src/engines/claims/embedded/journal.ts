@@ -32,7 +32,7 @@ export class Journal {
     this.#bytes = bytes;
   }
 
-  /** Creates an empty journal: a single frame without entries, synced. The caller syncs the directory. */
+  /** Creates an empty journal: a single frame without entries, synced. Its name is durable with the manifest that has it. */
   static async create(directory: string, number: number): Promise<Journal> {
     const file = await open(join(directory, fileName("journal", number)), "w+");
     const journal = new Journal(number, file, 0, 0);

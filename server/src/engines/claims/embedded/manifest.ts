@@ -14,7 +14,8 @@ import type { Seeds } from "./entry.ts";
 import { fileName, syncDirectory } from "./file.ts";
 import { Journal } from "./journal.ts";
 
-const FORMAT = 1;
+/** Format 1 had no `fullJournal`. */
+const FORMAT = 2;
 /** Name of the manifest in the directory of the index. */
 export const MANIFEST_NAME = "manifest";
 const DRAFT = "manifest.new";
@@ -33,13 +34,18 @@ export interface Manifest {
   readonly seeds: Seeds;
   /** Number of the journal that belongs to the memory table. */
   readonly journal: number;
+  /** Number of the journal of the full table, as long as no run has its entries. */
+  readonly fullJournal: number | null;
   /** Every run, oldest first; no identity is in two of them. */
   readonly runs: readonly RunRecord[];
 }
 
+/** The manifest as versions before 2026-11-21 wrote it. */
+type FirstManifest = Omit<Manifest, "format" | "fullJournal"> & { readonly format: 1 };
+
 /** The manifest of a directory without claims. */
 export function emptyManifest(seeds: Seeds, journal: number): Manifest {
-  return { format: FORMAT, seeds, journal, runs: [] };
+  return { format: FORMAT, seeds, journal, fullJournal: null, runs: [] };
 }
 
 /** Reads the manifest; undefined when the directory was never used. */
@@ -58,14 +64,16 @@ export async function readManifest(directory: string): Promise<Manifest | undefi
   if (sum === undefined || body === undefined || rest.join("") !== "" || sum !== digest(body)) {
     throw new DamagedClaims(path, "it does not match its checksum");
   }
-  const manifest = JSON.parse(body) as { readonly format: number };
-  if (!isReadable(manifest)) {
-    throw new DamagedClaims(path, `its format is ${String(manifest.format)}, which this version does not know`);
-  }
-  return manifest;
+  const manifest = JSON.parse(body) as Manifest | FirstManifest | { readonly format: unknown };
+  if (isFirst(manifest)) return { ...manifest, format: FORMAT, fullJournal: null };
+  if (isCurrent(manifest)) return manifest;
+  throw new DamagedClaims(path, `its format is ${String(manifest.format)}, which this version does not know`);
 }
 
-/** Replaces the manifest; everything it names is already synced. Resolves once the change is durable. */
+/**
+ * Replaces the manifest. The contents of the files that it names are synced already, their names are before it counts.
+ * Resolves once the change is durable.
+ */
 export async function writeManifest(directory: string, manifest: Manifest): Promise<void> {
   const body = JSON.stringify(manifest);
   const draft = await open(join(directory, DRAFT), "w");
@@ -83,13 +91,19 @@ export async function writeManifest(directory: string, manifest: Manifest): Prom
 /** Removes what a crash left behind, and nothing that the index did not write. */
 export async function removeLeftOvers(directory: string, manifest: Manifest | undefined): Promise<void> {
   const named = new Set(manifest?.runs.map((run) => fileName("run", run.number)));
-  if (manifest !== undefined) named.add(fileName("journal", manifest.journal));
+  for (const number of [manifest?.journal, manifest?.fullJournal]) {
+    if (typeof number === "number") named.add(fileName("journal", number));
+  }
   for (const name of await readdir(directory)) {
     if (name === DRAFT || (NUMBERED.test(name) && !named.has(name))) await rm(join(directory, name));
   }
 }
 
-function isReadable(manifest: { readonly format: number }): manifest is Manifest {
+function isFirst(manifest: { readonly format: unknown }): manifest is FirstManifest {
+  return manifest.format === 1;
+}
+
+function isCurrent(manifest: { readonly format: unknown }): manifest is Manifest {
   return manifest.format === FORMAT;
 }
 

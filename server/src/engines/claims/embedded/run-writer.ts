@@ -75,7 +75,7 @@ export class RunWriter {
     this.#blocksInChunk = 0;
   }
 
-  /** Completes the file and closes it; resolves once its contents are durable. The caller syncs the directory. */
+  /** Completes the file and closes it; resolves once its contents are durable. Its name is durable with the manifest that has it. */
   async finish(): Promise<void> {
     if (this.#entriesInBlock > 0) this.#seal();
     await this.writeChunk();

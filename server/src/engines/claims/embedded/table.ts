@@ -26,6 +26,14 @@ export class MemoryTable {
     this.#mask = slots - 1;
   }
 
+  /** A table of the entries of a journal, which may be more than `capacity`. */
+  static of(frames: readonly Uint32Array[], seeds: Seeds, capacity: number): MemoryTable {
+    const count = frames.reduce((sum, frame) => sum + frame.length / ENTRY_WORDS, 0);
+    const table = new MemoryTable(Math.max(capacity, count));
+    for (const frame of frames) table.#load(frame, seeds);
+    return table;
+  }
+
   get count(): number {
     return this.#count;
   }
@@ -52,8 +60,8 @@ export class MemoryTable {
     return position;
   }
 
-  /** Inserts whole entries, as read from the journal. */
-  load(source: Uint32Array, seeds: Seeds): void {
+  /** Inserts whole entries. */
+  #load(source: Uint32Array, seeds: Seeds): void {
     for (let at = 0; at < source.length; at += ENTRY_WORDS) {
       const position = this.findOrInsert(source, at, placeHash(source, at, seeds));
       this.entries.set(source.subarray(at, at + ENTRY_WORDS), position);
