@@ -29,8 +29,9 @@ const { values: argv } = parseArgs({
   },
 });
 
-/** The cost of an event is that of the last chunks with so many events in all. */
-const RECENT_EVENTS = 1_000_000;
+const MILLION = 1_000_000;
+/** The cost of an event at the end of a load is that of this share of its chunks, at least of a million events. */
+const END_SHARE = 0.1;
 /** Shapes of the plot: one whose answer covers all subjects, one about a single subject. */
 const PLOTTED = ["sum-by-day", "subject-by-day"];
 
@@ -54,10 +55,19 @@ function eventCost(chunks: readonly ChunkCost[]): EventCost {
   };
 }
 
-/** The last chunks that make `RECENT_EVENTS`, or all. */
-function recentChunks(chunks: readonly ChunkCost[]): readonly ChunkCost[] {
-  const last = chunks.at(-1)?.total ?? 0;
-  return chunks.filter(({ total, events }) => total - events >= last - RECENT_EVENTS);
+/** The last tenth, a million events at least. */
+function lastChunks({ events, chunks }: SizeResult): readonly ChunkCost[] {
+  const from = events - Math.max(MILLION, events * END_SHARE);
+  return chunks.filter((chunk) => chunk.total - chunk.events >= from);
+}
+
+function firstMillion({ chunks }: SizeResult): readonly ChunkCost[] {
+  return chunks.filter(({ total }) => total <= MILLION);
+}
+
+/** Those millions of a load in which merges already cost what they do later; none of a load that is not longer. */
+function secondToFifthMillion({ events, chunks }: SizeResult): readonly ChunkCost[] {
+  return events <= 5 * MILLION ? [] : chunks.filter((chunk) => chunk.total > MILLION && chunk.total <= 5 * MILLION);
 }
 
 function row(title: string, results: readonly SizeResult[], cell: (result: SizeResult) => string): readonly string[] {
@@ -65,16 +75,22 @@ function row(title: string, results: readonly SizeResult[], cell: (result: SizeR
 }
 
 function costRows(results: readonly SizeResult[]): readonly (readonly string[])[] {
-  const cost = (result: SizeResult): EventCost => eventCost(recentChunks(result.chunks));
+  const cost = (result: SizeResult): EventCost => eventCost(lastChunks(result));
+  const earlier = (chunks: readonly ChunkCost[], key: "perSecond" | "micros"): string =>
+    chunks.length === 0 ? "" : figure(eventCost(chunks)[key]);
   const perMillion = (bytes: number, { events }: SizeResult): string => megabytes((bytes / events) * 1_000_000);
   const names = [...new Set(results.flatMap(({ tables }) => tables.map(({ table }) => table)))];
   const size = (tables: readonly TableSize[], name: string): number =>
     tables.find(({ table }) => table === name)?.bytes ?? 0;
   return [
-    row("events/s end to end, last 1 M", results, (result) => figure(cost(result).perSecond)),
-    row("processor time per event, last 1 M, µs", results, (result) => figure(cost(result).micros)),
-    row("– of which the event store", results, (result) => figure(cost(result).engineMicros)),
-    row("– share of other programs in the used time, %", results, (result) => figure(cost(result).othersShare * 100)),
+    row("events/s end to end, first million", results, (result) => earlier(firstMillion(result), "perSecond")),
+    row("– 2nd to 5th million", results, (result) => earlier(secondToFifthMillion(result), "perSecond")),
+    row("– last tenth (1 M at least)", results, (result) => figure(cost(result).perSecond)),
+    row("processor time per event, µs, first million", results, (result) => earlier(firstMillion(result), "micros")),
+    row("– 2nd to 5th million", results, (result) => earlier(secondToFifthMillion(result), "micros")),
+    row("– last tenth", results, (result) => figure(cost(result).micros)),
+    row("of which the event store, last tenth", results, (result) => figure(cost(result).engineMicros)),
+    row("share of other programs, last tenth, %", results, (result) => figure(cost(result).othersShare * 100)),
     row("memory at the end of the load, MiB: server", results, ({ chunks }) => String(chunks.at(-1)?.serverMiB ?? 0)),
     row("– event store", results, ({ chunks }) => String(chunks.at(-1)?.engineMiB ?? 0)),
     row("memory after the queries, MiB: server", results, ({ memoryMiB }) => String(memoryMiB.server)),

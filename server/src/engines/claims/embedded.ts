@@ -208,6 +208,8 @@ class EmbeddedClaims implements FileClaims {
   async #close(): Promise<void> {
     this.#merge?.cancel();
     await this.#queue;
+    // After a failure there are no more turns, but the run may still be being written.
+    await this.#write?.settled();
     await this.#inTurn(() => this.#awaitWrite()).catch(() => undefined);
     await this.#merge?.settled();
     await this.#files.journal.close();
