@@ -9,5 +9,11 @@ import type { MergeTask } from "./merge.ts";
 const NICE = 5;
 
 // On Linux this is the priority of the thread, elsewhere it would be that of the process.
-if (process.platform === "linux") setPriority(NICE);
+if (process.platform === "linux") {
+  try {
+    setPriority(NICE);
+  } catch {
+    // A sandbox may forbid it; the merge is needed all the same.
+  }
+}
 await mergeRuns(workerData as MergeTask);
